@@ -1,0 +1,13 @@
+import neostandard from 'neostandard'
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'node_modules/**'] }),
+  {
+    files: ['index.ts', 'lib/**/*.ts', 'types/**/*.ts', 'testing/**/*.ts', 'demo/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      complexity: ['error', 12],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }]
+    }
+  }
+]

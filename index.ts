@@ -1,0 +1,25 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { start } from './lib/start.js'
+import type { DynamoSessionOptions } from './types/options.js'
+
+/**
+ * Keeps the sessions of a Fastify application in a DynamoDB table: `app.register(dynamoSession, { table })`, or for short
+ * `app.register(dynamoSession, 'sessions')`. Decorates requests with `session` and the application with `sessions`.
+ */
+export const dynamoSession: FastifyPluginAsync<DynamoSessionOptions> = fp(
+  async (app: FastifyInstance, options: DynamoSessionOptions) => { await start(app, options) },
+  { fastify: '5.x', name: 'fastify-dynamodb-session' }
+)
+
+export default dynamoSession
+
+export { SessionManager } from './lib/manager.js'
+export { errors } from './lib/errors.js'
+export type { CallReport, GoneReason } from './lib/events.js'
+export type { Codec, CookieAttributes, CookieOptions, DynamoSessionOptions } from './types/options.js'
+export type {
+  RecordChange, Renewal, Replacement, Repository, SessionRecord, SettingsChange, StoredValue, WriteAnswer
+} from './types/repository.js'
+export type { Session, SessionData, SessionKey, SessionMembers, SessionValue, SessionValues } from './types/session.js'
+export type {} from './types/fastify.js'

@@ -1,0 +1,75 @@
+import type { Codec } from '../types/options.js'
+import type { StoredValue } from '../types/repository.js'
+import { errors, safeCause } from './errors.js'
+import { jsonFormat } from './json.js'
+import { nativeFormat } from './native.js'
+
+/** A format: one value to one attribute and back. Both directions throw what they cannot do. */
+export interface Format {
+  /** As stored in `fmt`; undefined for JSON text, the format that needs no name. */
+  readonly name: string | undefined
+  encode (value: unknown): StoredValue
+  decode (stored: StoredValue): unknown
+}
+
+/** The formats that an application can read, and the one it writes new records in. */
+export interface Formats {
+  readonly preferred: Format
+  named (name: string | undefined): Format
+}
+
+export function createFormats (choice: 'json' | 'native' | Codec): Formats {
+  const own = typeof choice === 'string' ? [] : [customFormat(choice)]
+  const known = [...own, jsonFormat, nativeFormat]
+  const preferred = own[0] ?? (choice === 'native' ? nativeFormat : jsonFormat)
+  return {
+    preferred,
+    named (name) {
+      const format = known.find(candidate => candidate.name === name)
+      // The name comes from the table, so it is not repeated: what is stored there is nobody's word.
+      if (format === undefined) throw new errors.Unreadable('it has a format that is not configured here')
+      return format
+    }
+  }
+}
+
+/** Encodes a value for a session key; a value that the format cannot carry is named with its reason. */
+export function encodeValue (format: Format, key: string, value: unknown): StoredValue {
+  try {
+    return format.encode(value)
+  } catch (cause) {
+    const reason = cause instanceof RangeError ? 'it is nested too deeply' : safeCause(cause).message
+    throw new errors.UnsupportedValue(key, reason, { cause: safeCause(cause) })
+  }
+}
+
+/** Decodes the value of a session key. */
+export function decodeValue (format: Format, stored: StoredValue): unknown {
+  try {
+    return format.decode(stored)
+  } catch (cause) {
+    // The parser's text quotes what it could not parse, which is a value.
+    throw new errors.Unreadable('one of its values does not have its format', { cause: new Error(nameOf(cause)) })
+  }
+}
+
+function nameOf (cause: unknown): string {
+  return cause instanceof Error ? cause.name : 'unknown'
+}
+
+function customFormat (codec: Codec): Format {
+  return {
+    name: codec.name,
+    encode (value) {
+      const stored: unknown = codec.encode(value)
+      if (typeof stored === 'string') return { S: stored }
+      if (stored instanceof Uint8Array) return { B: stored }
+      throw new TypeError('the codec must encode to text or bytes')
+    },
+    decode (stored) {
+      const content = stored.S ?? stored.B
+      if (content === undefined) throw new TypeError('neither text nor bytes')
+      return codec.decode(content)
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import type {
+  DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
+} from '@aws-sdk/client-dynamodb'
+import type { RecordChange, Renewal, Replacement, SessionRecord, SettingsChange } from '../types/repository.js'
+import { Expression } from './expression.js'
+import {
+  ATTRIBUTES, toDataMap, toItem, toKey, toNumber, toSuccessor, toTimeout, toWritesMap, type Layout
+} from './item.js'
+
+/**
+ * What is said to DynamoDB, as data: nothing here sends. Every write but a delete carries a condition.
+ */
+
+/** More changed keys than this are written as a whole map: an expression may hold 4 KB and 300 operators. */
+export const MOST_NAMED_KEYS = 200
+
+/** Seconds for which a write is recognised by its token. The SDK repeats a write within seconds. */
+const WRITE_TOKEN_LIFE = 60
+
+/** Outdated write tokens that one write takes out; what is left over goes with the next. */
+const MOST_PRUNED_TOKENS = 50
+
+/** Seconds for which a replaced record stays, so that late requests find out that it was replaced. */
+const REPLACED_LIFE = 60
+
+const CAPACITY = { ReturnConsumedCapacity: 'TOTAL' } as const
+
+export function readCommand (key: string, consistent: boolean, layout: Layout): GetItemCommandInput {
+  return { TableName: layout.table, Key: toKey(key, layout), ConsistentRead: consistent, ...CAPACITY }
+}
+
+export function createCommand (record: SessionRecord, layout: Layout): PutItemCommandInput {
+  const expression = new Expression()
+  expression.require(`attribute_not_exists(${expression.name(layout.partitionKey.name)})`)
+  return { TableName: layout.table, Item: toItem(record, layout), ...expression.condition(), ...CAPACITY }
+}
+
+export function destroyCommand (key: string, layout: Layout): DeleteItemCommandInput {
+  return { TableName: layout.table, Key: toKey(key, layout), ReturnValues: 'ALL_OLD', ...CAPACITY }
+}
+
+export function saveCommand (
+  key: string, change: RecordChange, writeToken: string, layout: Layout
+): UpdateItemCommandInput {
+  const expression = alive(change.now, layout)
+  if (change.set.size + change.delete.length > MOST_NAMED_KEYS) replaceData(expression, change)
+  else mergeData(expression, change)
+  changeSettings(expression, change.settings)
+  if (change.renewal !== undefined) renew(expression, change.renewal, layout)
+  signWrite(expression, writeToken, change)
+  expression.add(ATTRIBUTES.version, toNumber(1))
+  return update(key, expression, layout, 'UPDATED_NEW')
+}
+
+export function touchCommand (key: string, renewal: Renewal, now: number, layout: Layout): UpdateItemCommandInput {
+  const expression = alive(now, layout)
+  renew(expression, renewal, layout)
+  return update(key, expression, layout, 'NONE')
+}
+
+export function replaceCommand (key: string, replacement: Replacement, layout: Layout): UpdateItemCommandInput {
+  const { base, next, now, sameVersion } = replacement
+  const expression = new Expression()
+  const successor = expression.value(toSuccessor(next, layout))
+  const end = expression.name(layout.ttlAttribute)
+  const mark = expression.name(ATTRIBUTES.next)
+  expression.require(`attribute_exists(${expression.name(layout.partitionKey.name)})`)
+  expression.require(`((attribute_not_exists(${mark}) AND ${end}>${expression.value(toNumber(Math.floor(now)))}) OR ${mark}=${successor})`)
+  if (sameVersion) expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(base.version))}`)
+  expression.set(mark, successor)
+  expression.set(expression.name(ATTRIBUTES.data), expression.value({ M: {} }))
+  expression.set(end, expression.value(toNumber(Math.min(base.expiresAt, Math.floor(now) + REPLACED_LIFE))))
+  return update(key, expression, layout, 'NONE')
+}
+
+function alive (now: number, layout: Layout): Expression {
+  const expression = new Expression()
+  expression.require(`attribute_exists(${expression.name(layout.partitionKey.name)})`)
+  expression.require(`attribute_not_exists(${expression.name(ATTRIBUTES.next)})`)
+  expression.require(`${expression.name(layout.ttlAttribute)}>${expression.value(toNumber(Math.floor(now)))}`)
+  return expression
+}
+
+function mergeData (expression: Expression, change: RecordChange): void {
+  for (const [key, value] of change.set) expression.set(expression.path(ATTRIBUTES.data, key), expression.value(value))
+  for (const key of change.delete) expression.remove(expression.path(ATTRIBUTES.data, key))
+}
+
+function replaceData (expression: Expression, change: RecordChange): void {
+  expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(change.base.version))}`)
+  expression.set(expression.name(ATTRIBUTES.data), expression.value(toDataMap(mergedData(change))))
+}
+
+/** The data of a record after a change. */
+export function mergedData (change: RecordChange): SessionRecord['data'] {
+  const data = new Map([...change.base.data, ...change.set])
+  for (const key of change.delete) data.delete(key)
+  return data
+}
+
+function changeSettings (expression: Expression, settings: SettingsChange): void {
+  for (const name of ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const) {
+    const value = settings[name]
+    if (value === undefined) continue
+    const attribute = expression.name(ATTRIBUTES[name])
+    if (value === null) expression.remove(attribute)
+    else expression.set(attribute, expression.value(toTimeout(value)))
+  }
+}
+
+function renew (expression: Expression, renewal: Renewal, layout: Layout): void {
+  const end = expression.name(layout.ttlAttribute)
+  const newEnd = expression.value(toNumber(renewal.expiresAt))
+  if (!renewal.mayShorten) expression.require(`${end}<=${newEnd}`)
+  requireTimeout(expression, ATTRIBUTES.idleTimeout, renewal.idleTimeout)
+  requireTimeout(expression, ATTRIBUTES.absoluteTimeout, renewal.absoluteTimeout)
+  expression.set(expression.name(ATTRIBUTES.lastSeenAt), expression.value(toNumber(renewal.lastSeenAt)))
+  expression.set(end, newEnd)
+}
+
+function requireTimeout (expression: Expression, attribute: string, seconds: number | false | undefined): void {
+  const name = expression.name(attribute)
+  if (seconds === undefined) expression.require(`attribute_not_exists(${name})`)
+  else expression.require(`${name}=${expression.value(toTimeout(seconds))}`)
+}
+
+function signWrite (expression: Expression, writeToken: string, change: RecordChange): void {
+  const { writes } = change.base
+  const instant = toNumber(Math.floor(change.now))
+  if (writes === undefined) {
+    const map = expression.name(ATTRIBUTES.writes)
+    expression.require(`attribute_not_exists(${map})`)
+    expression.set(map, expression.value(toWritesMap(new Map([[writeToken, Math.floor(change.now)]]))))
+    return
+  }
+  const path = expression.path(ATTRIBUTES.writes, writeToken)
+  expression.require(`attribute_not_exists(${path})`)
+  expression.set(path, expression.value(instant))
+  for (const token of outdated(writes, change.now)) expression.remove(expression.path(ATTRIBUTES.writes, token))
+}
+
+function outdated (writes: ReadonlyMap<string, number>, now: number): string[] {
+  return [...writes].filter(([, instant]) => instant < now - WRITE_TOKEN_LIFE)
+    .map(([token]) => token).slice(0, MOST_PRUNED_TOKENS)
+}
+
+function update (
+  key: string, expression: Expression, layout: Layout, returned: 'NONE' | 'UPDATED_NEW'
+): UpdateItemCommandInput {
+  return {
+    TableName: layout.table, Key: toKey(key, layout), ...expression.update(), ReturnValues: returned, ...CAPACITY
+  }
+}

@@ -1,0 +1,75 @@
+import createError from '@fastify/error'
+
+const code = (name: string): string => `FST_DYNAMODB_SESSION_${name}`
+
+type Because = { cause: unknown }
+
+/**
+ * Everything that can go wrong, in one table. A message says the fact and the remedy; it never holds an id, a token, a
+ * value, an ARN or an account. What lies behind it is the `cause`, for logs.
+ */
+export const errors = {
+  /** An option has a value that cannot work. Thrown at registration. */
+  BadOption: createError<[string, string]>(code('BAD_OPTION'), 'Option "%s" %s.'),
+  /** An option that does not exist. Thrown at registration. */
+  UnknownOption: createError<[string, string]>(code('UNKNOWN_OPTION'), 'Unknown option "%s".%s'),
+  /** The session is used on a route that has switched it off. */
+  Disabled: createError<[string, string]>(code('DISABLED'),
+    'request.%s is switched off on this route: take "%s: false" out of the route\'s config to use it here.'),
+  /** The session is used before the plugin's onRequest hook ran. */
+  NotOpen: createError<[string]>(code('NOT_OPEN'),
+    'request.%s is not read yet: register fastify-dynamodb-session before whatever uses the session in onRequest.'),
+  /** DynamoDB did not answer, or not in time, or not with proof. The session is neither there nor gone: it is unknown. */
+  Unavailable: createError<[Because?]>(code('UNAVAILABLE'),
+    'Sessions cannot be read or written at the moment. Try again in a few seconds; the cause is in the log.', 503),
+  /** Another request replaced the session first, or changed it over and over. */
+  Conflict: createError<[]>(code('CONFLICT'),
+    'Another request changed this session at the same time. Repeat the request.', 409),
+  /** The session was destroyed, replaced or has expired meanwhile, so there is nothing left to write to. */
+  Gone: createError<[]>(code('GONE'),
+    'This session has ended: it was destroyed, replaced or has expired. Begin a new one.', 409),
+  /** The item would be larger than `maxSize`, or than DynamoDB takes. Nothing was sent. */
+  TooLarge: createError<[number, number, string]>(code('TOO_LARGE'),
+    'The session would take %d bytes and may take %d. Largest keys: %s. Keep the bulk elsewhere and its key here.', 413),
+  /** The format cannot carry a value. Nothing was changed. */
+  UnsupportedValue: createError<[string, string, Because?]>(code('UNSUPPORTED_VALUE'),
+    'The value of session key "%s" cannot be stored: %s.'),
+  /** A session key that no record can have, or a member's name given as a property. */
+  BadKey: createError<[string]>(code('BAD_KEY'), 'A session key %s.'),
+  /** A stored value that cannot be decoded, or a format that is not configured. The record is left as it is. */
+  Unreadable: createError<[string, Because?]>(code('UNREADABLE'),
+    'The stored session cannot be read: %s. Configure the "format" it was written with, or destroy the session.'),
+  /** The table does not exist. */
+  TableMissing: createError<[string, Because?]>(code('TABLE_MISSING'),
+    'There is no table "%s" in this region. Create it as the README shows, or set "createTable" for a trial.'),
+  /** The table has another key than the options say. */
+  TableMismatch: createError<[string, string, string, Because?]>(code('TABLE_MISMATCH'),
+    'Table "%s" must have the partition key "%s" of type %s and no sort key. Name the right table, or its key with "partitionKey".'),
+  /** The credentials may not do what the plugin needs. */
+  PermissionMissing: createError<[string, Because?]>(code('PERMISSION_MISSING'),
+    'The credentials do not permit %s. Grant what the README\'s IAM policy names.')
+} as const
+
+/** Seconds after which a client may try again: long enough for a failover, short enough for a visitor. */
+export const RETRY_AFTER_SECONDS = '1'
+
+const ARN = /arn:[^\s"',)]+/g
+const ACCOUNT = /(?<!\d)\d{12}(?!\d)/g
+
+function redact (text: string): string {
+  return text.replace(ARN, 'arn:[redacted]').replace(ACCOUNT, '[redacted]')
+}
+
+/**
+ * The cause to keep with an error of ours. AWS names roles, accounts and tables in its texts, and Fastify logs the whole
+ * chain of causes, so such a text is replaced; name, stack and request id stay.
+ */
+export function safeCause (cause: unknown): Error {
+  if (!(cause instanceof Error)) return new Error(redact(String(cause)))
+  if (redact(cause.message) === cause.message) return cause
+  const copy = new Error(redact(cause.message))
+  copy.name = cause.name
+  copy.stack = redact(cause.stack ?? '')
+  if ('$metadata' in cause) Object.assign(copy, { $metadata: cause.$metadata })
+  return copy
+}

@@ -1,0 +1,55 @@
+import { channel, tracingChannel } from 'node:diagnostics_channel'
+
+/** What a DynamoDB call is made for. Each has a tracing channel of its own. */
+export type Operation = 'load' | 'create' | 'save' | 'touch' | 'regenerate' | 'destroy'
+
+/** What a subscriber of a tracing channel gets: never an id, a key or a value. Filled while the call runs. */
+export interface CallReport {
+  /** The DynamoDB action, such as `GetItem`. */
+  readonly action: string
+  /** Whether a read was strongly consistent. */
+  readonly consistent: boolean
+  /** Milliseconds from the call to its answer, retries included. */
+  duration?: number
+  /** Capacity units that DynamoDB charged. */
+  capacity?: number
+  /** Size of the item that was read, or is written whole. */
+  itemBytes?: number
+}
+
+const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy']
+
+const traces = new Map(OPERATIONS.map(operation =>
+  [operation, tracingChannel<string, CallReport>(`fastify-dynamodb-session:${operation}`)] as const))
+const gone = channel('fastify-dynamodb-session:gone')
+const conflict = channel('fastify-dynamodb-session:conflict')
+
+/** Whether anybody listens to an operation; without listeners, nothing is measured. */
+export function isTraced (operation: Operation): boolean {
+  return traces.get(operation)?.hasSubscribers === true
+}
+
+/** Runs a call and tells the listeners of its channel about it. */
+export async function traced<T> (operation: Operation, report: CallReport, call: () => Promise<T>): Promise<T> {
+  const trace = traces.get(operation)
+  if (trace?.hasSubscribers !== true) return await call()
+  const start = performance.now()
+  return await trace.tracePromise(async () => {
+    try {
+      return await call()
+    } finally {
+      report.duration = performance.now() - start
+    }
+  }, report)
+}
+
+/** Why a session could not be written: it is not there, or another took its place, or its time was up. */
+export type GoneReason = 'missing' | 'replaced' | 'expired'
+
+export function tellGone (loggableId: string, reason: GoneReason): void {
+  if (gone.hasSubscribers) gone.publish({ loggableId, reason })
+}
+
+export function tellConflict (loggableId: string): void {
+  if (conflict.hasSubscribers) conflict.publish({ loggableId })
+}

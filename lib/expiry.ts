@@ -1,0 +1,35 @@
+import type { SessionRecord } from '../types/repository.js'
+
+/** The timeouts that hold for a session, in seconds. */
+export interface Timeouts {
+  readonly idleTimeout: number | false
+  readonly absoluteTimeout: number | false
+}
+
+/** The timeouts of a session's own, where it has any. */
+export interface OwnTimeouts {
+  readonly idleTimeout?: number | false | undefined
+  readonly absoluteTimeout?: number | false | undefined
+}
+
+/** The end of a session without timeouts: the year 9999. DynamoDB needs a number, and TTL ignores it until then. */
+export const NEVER = 253_402_300_799
+
+export function timeoutsOf (own: OwnTimeouts, defaults: Timeouts): Timeouts {
+  return {
+    idleTimeout: own.idleTimeout ?? defaults.idleTimeout,
+    absoluteTimeout: own.absoluteTimeout ?? defaults.absoluteTimeout
+  }
+}
+
+/** Epoch seconds from which a session is dead, rounded down to whole ones, because DynamoDB's TTL knows no others. */
+export function endOf (createdAt: number, lastSeenAt: number, timeouts: Timeouts): number {
+  const idleEnd = timeouts.idleTimeout === false ? NEVER : lastSeenAt + timeouts.idleTimeout
+  const absoluteEnd = timeouts.absoluteTimeout === false ? NEVER : createdAt + timeouts.absoluteTimeout
+  return Math.floor(Math.min(idleEnd, absoluteEnd))
+}
+
+/** Whether a record is expired by the stored end, and by the settings of now, which may be tighter than when it was stored. */
+export function isExpired (record: SessionRecord, defaults: Timeouts, now: number): boolean {
+  return now >= Math.min(record.expiresAt, endOf(record.createdAt, record.lastSeenAt, timeoutsOf(record, defaults)))
+}

@@ -1,0 +1,124 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb'
+import type { SessionRecord, StoredValue } from '../types/repository.js'
+import { fromAttributeName, toAttributeName } from './names.js'
+
+export type Item = Record<string, AttributeValue>
+
+/** How a table names and types what differs from table to table. */
+export interface Layout {
+  readonly table: string
+  readonly partitionKey: { readonly name: string, readonly type: 'S' | 'B' }
+  readonly keyPrefix: string
+  readonly ttlAttribute: string
+}
+
+/** The attributes whose names are the same in every table. */
+export const ATTRIBUTES = {
+  data: 'data',
+  version: 'ver',
+  createdAt: 'created',
+  lastSeenAt: 'seen',
+  idleTimeout: 'idle',
+  absoluteTimeout: 'absolute',
+  user: 'user',
+  next: 'next',
+  format: 'fmt',
+  writes: 'w',
+  cookieMaxAge: 'cookie'
+} as const
+
+/** The successor of a record that was revoked: none. */
+export const NO_SUCCESSOR = '-'
+
+export function toKey (key: string, layout: Layout): Item {
+  const { name, type } = layout.partitionKey
+  return { [name]: type === 'B' ? { B: Buffer.from(key, 'base64url') } : { S: layout.keyPrefix + key } }
+}
+
+export function toItem (record: SessionRecord, layout: Layout): Item {
+  const item = toKey(record.key, layout)
+  item[ATTRIBUTES.data] = toDataMap(record.data)
+  item[ATTRIBUTES.version] = toNumber(record.version)
+  item[ATTRIBUTES.createdAt] = toNumber(record.createdAt)
+  item[ATTRIBUTES.lastSeenAt] = toNumber(record.lastSeenAt)
+  item[layout.ttlAttribute] = toNumber(record.expiresAt)
+  if (record.idleTimeout !== undefined) item[ATTRIBUTES.idleTimeout] = toTimeout(record.idleTimeout)
+  if (record.absoluteTimeout !== undefined) item[ATTRIBUTES.absoluteTimeout] = toTimeout(record.absoluteTimeout)
+  if (record.cookieMaxAge !== undefined) item[ATTRIBUTES.cookieMaxAge] = toNumber(record.cookieMaxAge)
+  if (record.next !== undefined) item[ATTRIBUTES.next] = toSuccessor(record.next, layout)
+  if (record.format !== undefined) item[ATTRIBUTES.format] = { S: record.format }
+  if (record.writes !== undefined) item[ATTRIBUTES.writes] = toWritesMap(record.writes)
+  return item
+}
+
+export function toNumber (value: number): AttributeValue {
+  return { N: String(value) }
+}
+
+/** "No timeout" is a choice of the session, so it is stored: as zero, which no timeout can be. */
+export function toTimeout (seconds: number | false): AttributeValue {
+  return toNumber(seconds === false ? 0 : seconds)
+}
+
+export function toSuccessor (next: string, layout: Layout): AttributeValue {
+  return { S: next === NO_SUCCESSOR ? next : layout.keyPrefix + next }
+}
+
+export function toDataMap (data: ReadonlyMap<string, StoredValue>): AttributeValue {
+  return { M: Object.fromEntries([...data].map(([key, value]) => [toAttributeName(key), value])) }
+}
+
+export function toWritesMap (writes: ReadonlyMap<string, number>): AttributeValue {
+  return { M: Object.fromEntries([...writes].map(([token, instant]) => [token, toNumber(instant)])) }
+}
+
+/** The record of an item, or null for a ghost: an item that lacks what a session needs. */
+export function fromItem (item: Readonly<Item>, key: string, layout: Layout): SessionRecord | null {
+  const data = item[ATTRIBUTES.data]?.M
+  const version = fromNumber(item[ATTRIBUTES.version])
+  const createdAt = fromNumber(item[ATTRIBUTES.createdAt])
+  const lastSeenAt = fromNumber(item[ATTRIBUTES.lastSeenAt])
+  const expiresAt = fromNumber(item[layout.ttlAttribute])
+  if (data === undefined || version === undefined || createdAt === undefined) return null
+  if (lastSeenAt === undefined || expiresAt === undefined) return null
+  return {
+    key,
+    data: new Map(Object.entries(data).map(([name, value]) => [fromAttributeName(name), value])),
+    version,
+    createdAt,
+    lastSeenAt,
+    expiresAt,
+    idleTimeout: fromTimeout(item[ATTRIBUTES.idleTimeout]),
+    absoluteTimeout: fromTimeout(item[ATTRIBUTES.absoluteTimeout]),
+    cookieMaxAge: fromNumber(item[ATTRIBUTES.cookieMaxAge]),
+    next: fromSuccessor(item[ATTRIBUTES.next], layout),
+    format: item[ATTRIBUTES.format]?.S,
+    writes: fromWritesMap(item[ATTRIBUTES.writes])
+  }
+}
+
+/** The version that an update returned. */
+export function fromVersion (attributes: Readonly<Item> | undefined): number | undefined {
+  return fromNumber(attributes?.[ATTRIBUTES.version])
+}
+
+export function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {
+  if (stored === undefined) return undefined
+  const text = stored.S ?? NO_SUCCESSOR
+  return text === NO_SUCCESSOR ? text : text.slice(layout.keyPrefix.length)
+}
+
+function fromNumber (stored: AttributeValue | undefined): number | undefined {
+  const value = Number(stored?.N ?? Number.NaN)
+  return Number.isFinite(value) && value >= 0 ? value : undefined
+}
+
+function fromTimeout (stored: AttributeValue | undefined): number | false | undefined {
+  const seconds = fromNumber(stored)
+  return seconds === 0 ? false : seconds
+}
+
+function fromWritesMap (stored: AttributeValue | undefined): ReadonlyMap<string, number> | undefined {
+  if (stored?.M === undefined) return undefined
+  return new Map(Object.entries(stored.M).map(([token, instant]) => [token, fromNumber(instant) ?? 0]))
+}

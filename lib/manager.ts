@@ -1,0 +1,86 @@
+import type { DynamoSessionOptions } from '../types/options.js'
+import type { Session, SessionValues } from '../types/session.js'
+import { errors } from './errors.js'
+import { stateOf } from './face.js'
+import { Keeper } from './keeper.js'
+import { resolveOptions } from './options.js'
+import { createProcessLog, type Log } from './report.js'
+
+/**
+ * Sessions outside a request: for jobs, sockets, administration and tests. As `app.sessions` it shares everything with
+ * the plugin; by itself it takes the same options and needs no Fastify.
+ */
+export class SessionManager {
+  readonly #keeper: Keeper
+  readonly #log: Log
+
+  /** @throws `FST_DYNAMODB_SESSION_BAD_OPTION`, `FST_DYNAMODB_SESSION_UNKNOWN_OPTION` */
+  constructor (options: DynamoSessionOptions | string)
+  /** @internal */
+  constructor (options: Keeper, log: Log)
+  constructor (options: DynamoSessionOptions | string | Keeper, log: Log = createProcessLog()) {
+    this.#keeper = options instanceof Keeper ? options : new Keeper(resolveOptions(options), log)
+    this.#log = log
+  }
+
+  /** A new session with this data, stored when the promise resolves: one PutItem. `session.token` is what to send. */
+  async create (data: Partial<SessionValues> = {}): Promise<Session> {
+    const { session } = this.#keeper.blank(this.#log)
+    for (const [key, value] of Object.entries(data)) session.set(key, value)
+    await session.save()
+    return session
+  }
+
+  /**
+   * The session of an id, by one strongly consistent GetItem; null for unknown, malformed, replaced and expired ones
+   * alike. An id is the visitor's secret, not the `loggableId` and not the signed token.
+   */
+  async load (id: string, options?: { required?: false }): Promise<Session | null>
+  /** @throws `FST_DYNAMODB_SESSION_GONE` where there is no such session. */
+  async load (id: string, options: { required: true }): Promise<Session>
+  async load (id: string, { required = false }: { required?: boolean } = {}): Promise<Session | null> {
+    const key = this.#keeper.settings.tokens.keyOf(id)
+    const visit = key === null ? null : await this.#keeper.openConsistent(id, key, this.#log)
+    if (visit === null && required) throw new errors.Gone()
+    return visit?.session ?? null
+  }
+
+  /** Writes what has changed, as `session.save()` does: at most one UpdateItem. */
+  async save (session: Session): Promise<void> {
+    if (stateOf(session) === undefined) throw new TypeError('save() takes a session that create() or load() gave.')
+    await session.save()
+  }
+
+  /** Deletes the session of an id, and what has replaced it: one DeleteItem, none for a malformed id. */
+  async destroy (id: string): Promise<void> {
+    const key = this.#keeper.settings.tokens.keyOf(id)
+    if (key !== null) await this.#keeper.destroyKey(key)
+  }
+
+  /**
+   * Creates the table where it is missing (on demand unless the option `createTable` says otherwise), waits until it is
+   * active and enables TTL. For trials and tests.
+   *
+   * @throws `FST_DYNAMODB_SESSION_PERMISSION_MISSING`, `FST_DYNAMODB_SESSION_UNAVAILABLE`
+   */
+  async createTable (): Promise<void> {
+    await this.#keeper.table?.create()
+  }
+
+  /**
+   * Finds out by one read whether the table is there, has the right key and may be read.
+   *
+   * @throws `FST_DYNAMODB_SESSION_TABLE_MISSING`, `FST_DYNAMODB_SESSION_TABLE_MISMATCH`,
+   * `FST_DYNAMODB_SESSION_PERMISSION_MISSING`; `FST_DYNAMODB_SESSION_UNAVAILABLE` where the service is out of reach.
+   */
+  async verifyTable (): Promise<void> {
+    const { table, repository } = this.#keeper
+    if (table !== undefined) await table.verify()
+    else await repository.verify?.()
+  }
+
+  /** Destroys the client that the manager made; one that was handed in is left. The plugin does this on close. */
+  close (): void {
+    this.#keeper.close()
+  }
+}

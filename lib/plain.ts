@@ -1,0 +1,17 @@
+/** A refusal: what a value holds that its format cannot carry, and what to do. */
+export function refuse (fact: string, remedy: string): never {
+  throw new TypeError(`it holds ${fact}; ${remedy}`)
+}
+
+/** What may be stored member by member: an object literal, or one without a prototype, of any realm. */
+export function isPlainObject (value: object): value is Record<string, unknown> {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** The name of a class, for a message. */
+export function classOf (value: object): string {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  const constructor: unknown = typeof prototype === 'object' && prototype !== null ? prototype.constructor : undefined
+  return typeof constructor === 'function' && constructor.name !== '' ? constructor.name : 'an unnamed class'
+}

@@ -1,0 +1,147 @@
+import {
+  DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
+} from '@aws-sdk/client-dynamodb'
+import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
+import { createCommand, destroyCommand, mergedData, readCommand, replaceCommand, saveCommand, touchCommand } from './commands.js'
+import { withDeadline } from './deadline.js'
+import { errors, safeCause } from './errors.js'
+import { isTraced, traced, type CallReport, type Operation } from './events.js'
+import { ATTRIBUTES, fromItem, fromSuccessor, fromVersion, toItem, type Item, type Layout } from './item.js'
+import { assertFits, LARGEST_ITEM, sizeOfItem } from './size.js'
+import { makeWriteToken } from './token.js'
+
+/** What a repository needs to know beside its client. */
+export interface RepositorySettings {
+  readonly layout: Layout
+  /** Seconds for a whole call, retries included. */
+  readonly timeout: number
+  /** Bytes. */
+  readonly maxSize: number
+  /** Told of an item that lacks what a session needs; with its key, which is fit for logs. */
+  readonly onGhost: (key: string) => void
+}
+
+interface Answer { readonly ConsumedCapacity?: { readonly CapacityUnits?: number | undefined } | undefined }
+
+/** Records in a DynamoDB table: the only door to its items. */
+export class DynamoRepository implements Repository {
+  /**
+   * Whether an answer without consumed capacity is a failure. An empty answer looks like "no such item", and a visitor
+   * would be logged out by a broken proxy; the capacity that every call asks for proves a genuine one.
+   */
+  expectsCapacity = true
+  readonly #client: DynamoDBClient
+  readonly #settings: RepositorySettings
+
+  constructor (client: DynamoDBClient, settings: RepositorySettings) {
+    this.#client = client
+    this.#settings = settings
+  }
+
+  async load (key: string, consistent: boolean): Promise<SessionRecord | null> {
+    const { layout, onGhost } = this.#settings
+    const input = readCommand(key, consistent, layout)
+    const report = { action: 'GetItem', consistent }
+    const answer = await this.#send('load', report,
+      async signal => await this.#client.send(new GetItemCommand(input), { abortSignal: signal }),
+      answer => answer.Item)
+    if (answer?.Item === undefined) return null
+    const record = fromItem(answer.Item, key, layout)
+    if (record === null) onGhost(key)
+    return record
+  }
+
+  async create (record: SessionRecord, now: number): Promise<boolean> {
+    const writeToken = makeWriteToken()
+    const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
+    const input = createCommand(signed, this.#settings.layout)
+    this.#assertFits(signed)
+    const answer = await this.#send('create', { action: 'PutItem', consistent: true },
+      async signal => await this.#client.send(new PutItemCommand(input), { abortSignal: signal }),
+      () => input.Item)
+    if (answer !== undefined) return true
+    const present = await this.load(record.key, true)
+    return present?.writes?.has(writeToken) === true
+  }
+
+  async save (key: string, change: RecordChange): Promise<WriteAnswer> {
+    this.#assertFits({ ...change.base, data: mergedData(change) })
+    const writeToken = makeWriteToken()
+    const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout))
+      .catch(async cause => await this.#explainRefusal(cause, key, change))
+    const version = fromVersion(answer?.Attributes)
+    if (version !== undefined) return { done: true, version }
+    return await this.#decide(key, record => record.writes?.has(writeToken) === true)
+  }
+
+  async touch (key: string, renewal: Renewal, now: number): Promise<boolean> {
+    return await this.#update('touch', touchCommand(key, renewal, now, this.#settings.layout)) !== undefined
+  }
+
+  async replace (key: string, replacement: Replacement): Promise<WriteAnswer> {
+    const answer = await this.#update('regenerate', replaceCommand(key, replacement, this.#settings.layout))
+    if (answer !== undefined) return { done: true, version: replacement.base.version }
+    return await this.#decide(key, record => record.next === replacement.next)
+  }
+
+  async destroy (key: string): Promise<string | undefined> {
+    const { layout } = this.#settings
+    const input = destroyCommand(key, layout)
+    const answer = await this.#send('destroy', { action: 'DeleteItem', consistent: true },
+      async signal => await this.#client.send(new DeleteItemCommand(input), { abortSignal: signal }))
+    return fromSuccessor(answer?.Attributes?.[ATTRIBUTES.next], layout)
+  }
+
+  async #update (operation: Operation, input: ReturnType<typeof touchCommand>) {
+    return await this.#send(operation, { action: 'UpdateItem', consistent: true },
+      async signal => await this.#client.send(new UpdateItemCommand(input), { abortSignal: signal }))
+  }
+
+  /** After a refused write, one strong read tells whether it was our own whose answer was lost. */
+  async #decide (key: string, isOurs: (record: SessionRecord) => boolean): Promise<WriteAnswer> {
+    const record = await this.load(key, true)
+    return record !== null && isOurs(record) ? { done: true, version: record.version } : { done: false, record }
+  }
+
+  /** An item that others let grow is refused by DynamoDB's validation, which has many reasons and one name. */
+  async #explainRefusal (error: unknown, key: string, change: RecordChange): Promise<never> {
+    const cause: unknown = error instanceof Error ? error.cause : undefined
+    if (cause instanceof Error && cause.name === 'ValidationException') {
+      const base = await this.load(key, true)
+      if (base !== null) this.#assertFits({ ...base, data: mergedData({ ...change, base }) }, LARGEST_ITEM)
+    }
+    throw error
+  }
+
+  #assertFits (record: SessionRecord, limit = this.#settings.maxSize): void {
+    assertFits(toItem(record, this.#settings.layout), record.data, limit)
+  }
+
+  /** Sends a call within its time limit; undefined where its condition failed, which is an answer and no error. */
+  async #send<T extends Answer> (
+    operation: Operation, report: CallReport, send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
+  ): Promise<T | undefined> {
+    try {
+      return await traced(operation, report, async () => {
+        const answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
+        if (answer === undefined) return undefined
+        if (this.expectsCapacity && answer.ConsumedCapacity === undefined) throw new Error('An answer without consumed capacity.')
+        if (isTraced(operation)) measure(report, answer, item?.(answer))
+        return answer
+      })
+    } catch (cause) {
+      throw new errors.Unavailable({ cause: safeCause(cause) })
+    }
+  }
+}
+
+function unlessRefused (cause: unknown): undefined {
+  if (cause instanceof Error && cause.name === 'ConditionalCheckFailedException') return undefined
+  throw cause
+}
+
+function measure (report: CallReport, answer: Answer, item: Item | undefined): void {
+  const capacity = answer.ConsumedCapacity?.CapacityUnits
+  if (capacity !== undefined) report.capacity = capacity
+  if (item !== undefined) report.itemBytes = sizeOfItem(item)
+}

@@ -1,0 +1,297 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
+import { decodeValue, type Formats } from './codec.js'
+import { endOf, timeoutsOf, type OwnTimeouts, type Timeouts } from './expiry.js'
+import { hash, type Tokens } from './token.js'
+import { Values, type ValueChanges } from './values.js'
+
+/** What all sessions of one registration share. */
+export interface SessionSettings extends Timeouts {
+  readonly reissueTime: number
+  readonly formats: Formats
+  readonly tokens: Tokens
+}
+
+/**
+ * The one word of state. `blank`: nothing stored, nothing to store. `started`: to be created. `loaded`: stored and not
+ * assigned to. `changed`: stored and assigned to. `destroyed`: was stored, is gone, its token is to be cleared.
+ * `settled`: the request's plan was taken; what changes now is saved by `save()` or not at all.
+ */
+export type Status = 'blank' | 'started' | 'loaded' | 'changed' | 'destroyed' | 'settled'
+
+/** What is to be done about a session. Deciding is here, doing is the writer's. */
+export type Plan =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
+  | { readonly kind: 'save', readonly change: RecordChange }
+  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number }
+  | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
+  | { readonly kind: 'discard', readonly old: SessionRecord }
+
+/** What the browser is to be told at the end of the request. */
+export interface Delivery {
+  readonly token?: 'send' | 'clear'
+  /** Whether data was written, so that reads may lag behind for a moment. */
+  readonly wrote?: true
+}
+
+/** What `regenerate` keeps: the named keys, all, or none. */
+export type Keep = readonly string[] | boolean
+
+/** The record that a regenerated session is to replace, and what is kept of it. */
+interface Replaced { readonly record: SessionRecord, readonly keep: Keep }
+
+/** A session's own settings, as they are to be stored. */
+type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
+
+/** One session in one request: pure and synchronous. It knows no request and no table; it decides, and others act. */
+export class SessionState {
+  status: Status = 'blank'
+  record: SessionRecord | undefined
+  values: Values
+  own: OwnSettings = {}
+  replaced: Replaced | undefined
+  delivery: Delivery = {}
+  readonly settings: SessionSettings
+  #id: string | undefined
+  #key: string | undefined
+  #wantsTouch = false
+
+  constructor (settings: SessionSettings, stored?: { readonly id: string, readonly record: SessionRecord }) {
+    this.settings = settings
+    this.values = new Values(settings.formats.preferred, new Map())
+    if (stored !== undefined) this.adopt(stored.id, stored.record)
+  }
+
+  get id (): string | undefined {
+    return this.#id
+  }
+
+  /** The loggable id. */
+  get key (): string | undefined {
+    return this.#key
+  }
+
+  /** Takes a record as what is stored; what was changed before is dropped. */
+  adopt (id: string, record: SessionRecord): void {
+    const { formats } = this.settings
+    this.values = new Values(formats.named(record.format), record.data)
+    this.record = record
+    this.own = ownSettings(record)
+    this.replaced = undefined
+    this.#name(id)
+    this.#move('loaded')
+  }
+
+  /** Called with every change of a value or a setting. */
+  change (): void {
+    if (this.#id === undefined) this.takeOtherId()
+    this.#move(this.record === undefined ? 'started' : 'changed')
+  }
+
+  regenerate (keep: Keep): void {
+    // The first record stands: regenerating twice replaces it once.
+    if (this.record !== undefined) this.replaced = { record: this.record, keep }
+    else if (this.replaced !== undefined) this.replaced = { ...this.replaced, keep: narrower(this.replaced.keep, keep) }
+    this.values = this.values.moved(this.settings.formats.preferred, keep)
+    this.record = undefined
+    if (keep !== true) this.own = {}
+    this.takeOtherId()
+    this.#move('started')
+  }
+
+  /** An id for a session that is yet to be created; the key that goes with it. */
+  takeOtherId (): string {
+    return this.#name(this.settings.tokens.makeId())
+  }
+
+  /**
+   * The record to be replaced has changed since it was read: what is kept of it is taken anew, save what this request
+   * has changed itself.
+   */
+  carryOver (present: SessionRecord): void {
+    if (this.replaced === undefined) return
+    const { record: before, keep } = this.replaced
+    const read = (record: SessionRecord, key: string): unknown => {
+      const stored = record.data.get(key)
+      return stored === undefined ? undefined : decodeValue(this.settings.formats.named(record.format), stored)
+    }
+    for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
+      if (keep !== true && !(Array.isArray(keep) && keep.includes(key))) continue
+      if (!isDeepStrictEqual(this.values.get(key), read(before, key))) continue
+      const value = read(present, key)
+      if (value === undefined) this.values.delete(key)
+      else this.values.set(key, value)
+    }
+    this.replaced = { record: present, keep }
+  }
+
+  deliver (delivery: Delivery): void {
+    this.delivery = { ...this.delivery, ...delivery }
+  }
+
+  /** The session is stored nowhere any more and may be used anew. */
+  forget (): void {
+    this.values = new Values(this.settings.formats.preferred, new Map())
+    this.record = undefined
+    this.replaced = undefined
+    this.own = {}
+    this.#id = undefined
+    this.#key = undefined
+    this.#wantsTouch = false
+    this.delivery = { token: 'clear' }
+    this.#move('destroyed')
+  }
+
+  touch (): void {
+    this.#wantsTouch = true
+  }
+
+  timeouts (): Timeouts {
+    return timeoutsOf(this.own, this.settings)
+  }
+
+  /** Whether anything would be written. Compares what may have changed in place. */
+  isChanged (): boolean {
+    if (this.record === undefined) return this.replaced !== undefined || this.values.hasSubstance()
+    return isChange(this.values.changes(), this.#settingsChange(this.record))
+  }
+
+  /**
+   * The plan at the end of a request: taken once, because Fastify runs onSend again when it throws. `dropped` where the
+   * handler failed and its changes are not wanted.
+   */
+  takeLastPlan (now: number, dropped: boolean): Plan {
+    const isFirst = this.status !== 'settled'
+    this.status = 'settled'
+    return isFirst && !dropped ? this.plan(now, false) : NOTHING
+  }
+
+  /** What is to be done now; `explicit` where the application asked, so that a session without data is stored too. */
+  plan (now: number, explicit: boolean): Plan {
+    if (this.record !== undefined) return this.#planStored(this.record, now)
+    if (this.replaced !== undefined) return this.#planReplacing(this.replaced, now, explicit)
+    if (!explicit && !this.values.hasSubstance()) return NOTHING
+    return { kind: 'create', record: this.#newRecord(now), now }
+  }
+
+  /** After the plan was carried out: the record as it now is. */
+  stored (record: SessionRecord, written: ValueChanges): void {
+    if (record.key !== this.key) {
+      // Regenerated while the write was under way: what was written is what is to be replaced.
+      if (this.replaced?.record.key === record.key) this.replaced = { ...this.replaced, record }
+      return
+    }
+    this.record = record
+    this.replaced = undefined
+    this.values.settle(written)
+    this.#wantsTouch = false
+    this.#move('loaded')
+  }
+
+  /** Whether there are changes that nobody will write: made after the last plan was taken, or with no plan taken at all. */
+  isUnsaved (): boolean {
+    return this.status === 'settled' ? this.#changedAfter : this.status === 'changed' || this.status === 'started'
+  }
+
+  #changedAfter = false
+
+  #name (id: string): string {
+    this.#id = id
+    this.#key = hash(id)
+    return this.#key
+  }
+
+  #move (status: Status): void {
+    if (this.status !== 'settled') this.status = status
+    else this.#changedAfter = status === 'started' || status === 'changed'
+  }
+
+  #planStored (base: SessionRecord, now: number): Plan {
+    const values = this.values.changes()
+    const settings = this.#settingsChange(base)
+    const renewal = renewalOf(base, settings, this.settings, now)
+    if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, now } }
+    return renewal !== undefined && this.#mayTouch(base, now) ? { kind: 'touch', base, renewal, now } : NOTHING
+  }
+
+  #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {
+    if (!explicit && !this.values.hasSubstance()) return { kind: 'discard', old: replaced.record }
+    const record = this.#newRecord(now, replaced)
+    return { kind: 'regenerate', record, old: replaced.record, keep: replaced.keep, now }
+  }
+
+  #newRecord (now: number, replaced?: Replaced): SessionRecord {
+    if (this.#id === undefined) this.takeOtherId()
+    const instant = Math.floor(now)
+    // A routine change of the id must not prolong a life; a log-in begins a new one (NIST SP 800-63B-4, 5.2).
+    const createdAt = replaced?.keep === true ? replaced.record.createdAt : instant
+    return {
+      key: this.key as string,
+      data: this.values.all(),
+      version: 1,
+      createdAt,
+      lastSeenAt: instant,
+      expiresAt: endOf(createdAt, instant, this.timeouts()),
+      format: this.values.format.name,
+      ...this.own
+    }
+  }
+
+  #settingsChange (base: SessionRecord): SettingsChange {
+    const change: { -readonly [Name in keyof SettingsChange]: SettingsChange[Name] } = {}
+    const { idleTimeout, absoluteTimeout, cookieMaxAge } = this.own
+    if (idleTimeout !== base.idleTimeout) change.idleTimeout = idleTimeout ?? null
+    if (absoluteTimeout !== base.absoluteTimeout) change.absoluteTimeout = absoluteTimeout ?? null
+    if (cookieMaxAge !== base.cookieMaxAge) change.cookieMaxAge = cookieMaxAge ?? null
+    return change
+  }
+
+  #mayTouch (base: SessionRecord, now: number): boolean {
+    return this.#wantsTouch || now - base.lastSeenAt >= this.settings.reissueTime
+  }
+}
+
+const NOTHING: Plan = { kind: 'nothing' }
+
+/** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
+function renewalOf (base: SessionRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
+  const { idleTimeout, absoluteTimeout } = base
+  const own = {
+    idleTimeout: settings.idleTimeout === undefined ? idleTimeout : settings.idleTimeout ?? undefined,
+    absoluteTimeout: settings.absoluteTimeout === undefined ? absoluteTimeout : settings.absoluteTimeout ?? undefined
+  }
+  const mayShorten = settings.idleTimeout !== undefined || settings.absoluteTimeout !== undefined
+  const lastSeenAt = Math.max(base.lastSeenAt, Math.floor(now))
+  const expiresAt = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
+  if (expiresAt <= base.expiresAt && !mayShorten) return undefined
+  return { lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, mayShorten }
+}
+
+/** The same change on a record that is not the one it was made on, but alive. */
+export function rebase (change: RecordChange, base: SessionRecord, defaults: Timeouts): RecordChange {
+  return { ...change, base, renewal: renewalOf(base, change.settings, defaults, change.now) }
+}
+
+/** The record after a change, as far as this process knows it. */
+export function changedRecord ({ base, set, delete: deleted, settings, renewal }: RecordChange, version: number): SessionRecord {
+  const data = new Map([...base.data, ...set])
+  for (const key of deleted) data.delete(key)
+  const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
+  const { lastSeenAt, expiresAt } = renewal ?? base
+  return { ...base, ...own, data, version, lastSeenAt, expiresAt, writes: base.writes ?? new Map() }
+}
+
+function isChange (values: ValueChanges, settings: SettingsChange): boolean {
+  return values.set.size > 0 || values.delete.length > 0 || Object.keys(settings).length > 0
+}
+
+function ownSettings ({ idleTimeout, absoluteTimeout, cookieMaxAge }: SessionRecord): OwnSettings {
+  return { idleTimeout, absoluteTimeout, cookieMaxAge }
+}
+
+function narrower (first: Keep, second: Keep): Keep {
+  if (first === true) return second
+  if (second === true) return first
+  return Array.isArray(first) && Array.isArray(second) ? first.filter(key => second.includes(key)) : false
+}

@@ -1,0 +1,53 @@
+import type { FastifyInstance } from 'fastify'
+import type { DynamoSessionOptions } from '../types/options.js'
+import { errors } from './errors.js'
+import { Keeper } from './keeper.js'
+import { addLifecycle } from './lifecycle.js'
+import { SessionManager } from './manager.js'
+import { resolveOptions, type Settings } from './options.js'
+
+/** Fastify's own options of a registration, which stand among the plugin's. */
+const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+/** What the registrations of one server have taken, so that two do not share records or cookies without knowing. */
+const taken = new WeakMap<object, Set<string>>()
+
+/** Registers the plugin on an application. */
+export async function start (app: FastifyInstance, options: DynamoSessionOptions | string): Promise<void> {
+  const settings = resolveOptions(withoutRegisterOptions(options))
+  const { sessionName } = settings
+  if (app.hasRequestDecorator(sessionName)) throw new errors.BadOption('sessionName', `is taken: request.${sessionName} exists already`)
+  claim(app.server, settings)
+  const keeper = new Keeper(settings, app.log)
+  const manager = new SessionManager(keeper, app.log)
+  app.decorate(`${sessionName}s`, manager)
+  addLifecycle(app, keeper)
+  app.addHook('onReady', async () => await prepareTable(manager, settings, app))
+  app.addHook('onClose', async () => { manager.close() })
+}
+
+function withoutRegisterOptions (options: DynamoSessionOptions | string): unknown {
+  if (typeof options !== 'object') return options
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !REGISTER_OPTIONS.has(name)))
+}
+
+function claim (server: object, { layout, cookie, usesCookie, sessionName }: Settings): void {
+  const claims = taken.get(server) ?? new Set()
+  taken.set(server, claims)
+  const records = `records ${layout.table} ${layout.keyPrefix}`
+  if (claims.has(records)) throw new errors.BadOption('keyPrefix', 'must differ between two registrations on one table')
+  const cookies = usesCookie ? [`cookie ${cookie.name}`, `cookie ${cookie.name}-v`] : []
+  if (cookies.some(name => claims.has(name))) throw new errors.BadOption(`cookie.name of "${sessionName}"`, 'is taken by another registration')
+  for (const claimed of [records, ...cookies]) claims.add(claimed)
+}
+
+/** A definite fault stops the start; a service that cannot be reached may be back before the first visitor is. */
+async function prepareTable (manager: SessionManager, { createTable, verify }: Settings, app: FastifyInstance): Promise<void> {
+  try {
+    if (createTable !== false) await manager.createTable()
+    if (verify) await manager.verifyTable()
+  } catch (error) {
+    if (!(error instanceof errors.Unavailable)) throw error
+    app.log.warn({ err: error }, 'DynamoDB cannot be reached yet: requests with a session answer 503 until it can')
+  }
+}

@@ -1,0 +1,78 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { Signer } from '@fastify/cookie'
+
+/** A token that passed the gate: its id, and whether it was signed with a secret that is no longer the newest. */
+export interface CheckedToken {
+  readonly id: string
+  readonly outdated: boolean
+}
+
+const ALPHABET = /^[A-Za-z0-9_-]+$/
+/** A dot and an HMAC-SHA-256 in base64 without padding. */
+const SIGNATURE_LENGTH = 44
+
+/** Ids and tokens: makes, hashes, signs and checks them. Pure but for the randomness that is handed in. */
+export class Tokens {
+  readonly #idBytes: number
+  readonly #idLength: number
+  readonly #signer: Signer | undefined
+  readonly #random: (bytes: number) => Buffer
+
+  constructor (idBytes: number, secrets: readonly string[] | undefined, random = randomBytes) {
+    this.#idBytes = idBytes
+    this.#idLength = Math.ceil(idBytes * 4 / 3)
+    this.#signer = secrets === undefined ? undefined : new Signer([...secrets])
+    this.#random = random
+  }
+
+  /** Length of every token, which decides whether a cookie can hold it. */
+  get length (): number {
+    return this.#idLength + (this.#signer === undefined ? 0 : SIGNATURE_LENGTH)
+  }
+
+  makeId (): string {
+    return this.#random(this.#idBytes).toString('base64url')
+  }
+
+  sign (id: string): string {
+    return this.#signer === undefined ? id : this.#signer.sign(id)
+  }
+
+  /**
+   * The id of a token, or null. Length, alphabet and encoding come before any hashing: one text for each id, so that no
+   * two tokens reach one record, and nothing an attacker sends costs more than a comparison.
+   */
+  check (token: string): CheckedToken | null {
+    if (token.length !== this.length) return null
+    const id = token.slice(0, this.#idLength)
+    if (!this.#isId(id)) return null
+    if (this.#signer === undefined) return { id, outdated: false }
+    const verdict = this.#signer.unsign(token)
+    return verdict.valid && verdict.value === id ? { id, outdated: verdict.renew } : null
+  }
+
+  /** The key under which the record of an id is stored, or null for a text that is no id. */
+  keyOf (id: string): string | null {
+    return this.#isId(id) ? hash(id) : null
+  }
+
+  #isId (text: string): boolean {
+    if (text.length !== this.#idLength || !ALPHABET.test(text)) return false
+    return Buffer.from(text, 'base64url').toString('base64url') === text
+  }
+}
+
+/** SHA-256 in base64url: from it no id can be found, so the table and the logs may hold it. */
+export function hash (id: string): string {
+  return createHash('sha256').update(id).digest('base64url')
+}
+
+/** A name for one write, so that the write is recognised when its answer was lost. */
+export function makeWriteToken (): string {
+  return randomBytes(6).toString('base64url')
+}
+
+/** A key that no session has, for a read that only asks whether reading works. */
+export function makeProbeKey (): string {
+  return hash(randomBytes(32).toString('base64url'))
+}

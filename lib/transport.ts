@@ -1,0 +1,106 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { append } from 'vary'
+import { readCookie, writeCookie, type CookieSettings } from './cookie.js'
+import type { Settings } from './options.js'
+import type { Log } from './report.js'
+import type { CheckedToken } from './token.js'
+
+/** By which way a token came, and the answer goes. */
+export type Way = 'cookie' | 'header'
+
+/** What a request brought. */
+export interface Arrival {
+  readonly way: Way
+  /** Whether it brought anything as a token, be it good or bad. */
+  readonly came: boolean
+  /** The one good token, if there is exactly one. */
+  readonly token: CheckedToken | undefined
+  /** The companion as it came, not looked at yet. */
+  readonly companion: string | undefined
+}
+
+/** Seconds in which an eventually consistent read may lag behind a write. */
+const COMPANION_LIFE = 10
+const COMPANION = /^([A-Za-z0-9_-]{8})\.([1-9][0-9]{0,14})$/
+const COMPANION_SUFFIX = '-v'
+/** How much of a loggable id names its session: enough that another session's companion is not taken for this one's. */
+const NAMING_LENGTH = 8
+
+/** Reads tokens from requests and writes them to answers, by cookie or by header. */
+export class Transport {
+  readonly #settings: Settings
+  #warnedOfHttp = false
+
+  constructor (settings: Settings) {
+    this.#settings = settings
+  }
+
+  /** A header wins over a cookie; two different tokens mean that somebody planted one, so neither counts. */
+  read (headers: IncomingHttpHeaders): Arrival {
+    const { header, usesCookie, cookie: { name }, tokens } = this.#settings
+    const fromHeader = header === undefined ? '' : String(headers[header] ?? '')
+    const fromCookies = usesCookie && headers.cookie !== undefined ? readCookie(headers.cookie, name) : []
+    const way = fromHeader !== '' || !usesCookie ? 'header' : 'cookie'
+    const presented = fromHeader === '' ? fromCookies : [fromHeader, ...fromCookies]
+    const came = presented.length > 0
+    const good = [...new Set(presented)].map(token => tokens.check(token)).filter(token => token !== null)
+    // A bad header is not made up for by a cookie: the header wins.
+    const isTrusted = good.length === 1 && (fromHeader === '' || tokens.check(fromHeader) !== null)
+    return { way, came, token: isTrusted ? good[0] : undefined, companion: this.#readCompanion(headers, way) }
+  }
+
+  /** The version that a companion names for this session, or undefined. */
+  writtenVersion ({ companion = '' }: Arrival, key: string): number | undefined {
+    const [, naming, version] = COMPANION.exec(companion) ?? []
+    return naming === key.slice(0, NAMING_LENGTH) ? Number(version) : undefined
+  }
+
+  /** `life`: seconds for which the browser keeps the cookie; undefined until it ends, 0 to clear. */
+  sendToken (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, token: string, life: number | undefined): void {
+    const { header } = this.#settings
+    if (way === 'header' && header !== undefined) reply.header(header, token)
+    else this.#setCookie(request, reply, cookie, cookie.name, token, life)
+    this.#keepFromCaches(reply)
+  }
+
+  sendCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, key: string, version: number): void {
+    const value = `${key.slice(0, NAMING_LENGTH)}.${version}`
+    const { header } = this.#settings
+    if (way === 'header' && header !== undefined) reply.header(header + COMPANION_SUFFIX, value)
+    else this.#setCookie(request, reply, cookie, cookie.name + COMPANION_SUFFIX, value, COMPANION_LIFE)
+    this.#keepFromCaches(reply)
+  }
+
+  /** Tells caches that the answer depends on the token, by whichever way it may come. */
+  vary (reply: FastifyReply): void {
+    const { header, usesCookie } = this.#settings
+    const fields = [...usesCookie ? ['Cookie'] : [], ...header === undefined ? [] : [header]]
+    const present = reply.getHeader('vary')
+    reply.header('vary', append(Array.isArray(present) ? present.join(', ') : String(present ?? ''), fields))
+  }
+
+  #readCompanion (headers: IncomingHttpHeaders, way: Way): string | undefined {
+    const { header, cookie: { name } } = this.#settings
+    if (way === 'header' && header !== undefined) return String(headers[header + COMPANION_SUFFIX] ?? '')
+    return readCookie(headers.cookie ?? '', name + COMPANION_SUFFIX)[0]
+  }
+
+  #setCookie (request: FastifyRequest, reply: FastifyReply, cookie: CookieSettings, name: string, value: string, life: number | undefined): void {
+    const https = request.protocol === 'https'
+    if (cookie.secure === true && !https) this.#warnOfHttp(request.log)
+    reply.header('set-cookie', writeCookie(cookie, name, value, https, life))
+  }
+
+  /** Shared caches keep what says nothing else, and then hand one visitor's token to the next (CVE-2023-30861). */
+  #keepFromCaches (reply: FastifyReply): void {
+    const own = String(reply.getHeader('cache-control') ?? '')
+    if (!/(^|[\s,])(no-store|private)($|[\s,])/i.test(own)) reply.header('cache-control', 'no-store')
+  }
+
+  #warnOfHttp (log: Log): void {
+    if (this.#warnedOfHttp) return
+    this.#warnedOfHttp = true
+    log.warn({}, 'A Secure session cookie is sent over plain HTTP, where browsers drop it. Behind a proxy that ends TLS, set Fastify\'s trustProxy; for development, set cookie: { secure: "auto" }')
+  }
+}

@@ -1,0 +1,138 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { StoredValue } from '../types/repository.js'
+import { decodeValue, encodeValue, type Format } from './codec.js'
+import { errors } from './errors.js'
+import { toAttributeName } from './names.js'
+
+/** A value in its decoded form, and whether it was assigned, not only read. */
+interface Held {
+  readonly value: unknown
+  readonly assigned: boolean
+}
+
+/** What has changed, encoded. */
+export interface ValueChanges {
+  readonly set: ReadonlyMap<string, StoredValue>
+  readonly delete: readonly string[]
+}
+
+/** DynamoDB's limit for a name in an expression. */
+const LONGEST_KEY = 255
+
+/**
+ * The values of one session over what is stored: decoded when first asked for, encoded only when they may have changed.
+ * A value may have changed when it was assigned, or when it is an object that the application has in hand.
+ */
+export class Values {
+  readonly format: Format
+  #stored: ReadonlyMap<string, StoredValue>
+  readonly #held = new Map<string, Held>()
+  readonly #deleted = new Set<string>()
+
+  constructor (format: Format, stored: ReadonlyMap<string, StoredValue>) {
+    this.format = format
+    this.#stored = stored
+  }
+
+  has (key: string): boolean {
+    return this.#held.has(key) || (this.#stored.has(key) && !this.#deleted.has(key))
+  }
+
+  get (key: string): unknown {
+    const held = this.#held.get(key)
+    if (held !== undefined) return held.value
+    const stored = this.#stored.get(key)
+    if (stored === undefined || this.#deleted.has(key)) return undefined
+    const value = decodeValue(this.format, stored)
+    this.#held.set(key, { value, assigned: false })
+    return value
+  }
+
+  /** Assigns a value, which is tried on the format first: the handler that gave it is the one to hear of it. */
+  set (key: string, value: unknown): void {
+    assertKey(key)
+    encodeValue(this.format, key, value)
+    this.#held.set(key, { value, assigned: true })
+    this.#deleted.delete(key)
+  }
+
+  delete (key: string): boolean {
+    const had = this.has(key)
+    this.#held.delete(key)
+    if (this.#stored.has(key)) this.#deleted.add(key)
+    return had
+  }
+
+  keys (): string[] {
+    const stored = [...this.#stored.keys()].filter(key => !this.#deleted.has(key))
+    return [...new Set([...stored, ...this.#held.keys()])]
+  }
+
+  /** A deep copy: each value by way of its stored form, which holds it whole. */
+  copy (): Map<string, unknown> {
+    return new Map([...this.all()].map(([key, stored]) => [key, decodeValue(this.format, stored)]))
+  }
+
+  /** Every value in its stored form. */
+  all (): Map<string, StoredValue> {
+    const { set } = this.changes()
+    return new Map(this.keys().map(key => [key, set.get(key) ?? this.#stored.get(key) as StoredValue]))
+  }
+
+  /** What is worth a session: anything but empty objects and arrays, which plugins put there to find them later. */
+  hasSubstance (): boolean {
+    return this.keys().some(key => !isEmptyContainer(this.get(key)))
+  }
+
+  changes (): ValueChanges {
+    const set = new Map<string, StoredValue>()
+    for (const [key, held] of this.#held) {
+      if (!held.assigned && !isMutable(held.value)) continue
+      const encoded = encodeValue(this.format, key, held.value)
+      if (!this.#isStored(key, encoded)) set.set(key, encoded)
+    }
+    return { set, delete: [...this.#deleted] }
+  }
+
+  /** Takes what was written for stored. Values in hand stay in hand, because the application may change them yet. */
+  settle (written: ValueChanges): void {
+    const stored = new Map([...this.#stored, ...written.set])
+    for (const key of written.delete) stored.delete(key)
+    this.#stored = stored
+    for (const key of written.delete) this.#deleted.delete(key)
+    // Deleted while the write was under way.
+    for (const key of written.set.keys()) if (!this.#held.has(key)) this.#deleted.add(key)
+  }
+
+  /** The same values, or those of the named keys, as assigned to a session that has none stored. */
+  moved (format: Format, keep: readonly string[] | boolean): Values {
+    const values = new Values(format, new Map())
+    const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
+    for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
+    return values
+  }
+
+  #isStored (key: string, encoded: StoredValue): boolean {
+    const stored = this.#stored.get(key)
+    if (stored === undefined) return false
+    if (stored.S !== undefined && stored.S === encoded.S) return true
+    // Other text may still be the same value: DynamoDB rewrites numbers, and members may stand in another order.
+    return isDeepStrictEqual(decodeValue(this.format, stored), decodeValue(this.format, encoded))
+  }
+}
+
+function assertKey (key: string): void {
+  if (typeof key !== 'string' || key === '') throw new errors.BadKey('must be a text that is not empty')
+  if (!key.isWellFormed()) throw new errors.BadKey('must not hold half a surrogate pair, which no table can store')
+  if (Buffer.byteLength(toAttributeName(key)) > LONGEST_KEY) throw new errors.BadKey(`may take ${LONGEST_KEY} bytes, DynamoDB's limit for names`)
+}
+
+function isMutable (value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}
+
+function isEmptyContainer (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return value.length === 0
+  return Object.getPrototypeOf(value) === Object.prototype && Object.keys(value).length === 0
+}

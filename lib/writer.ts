@@ -1,0 +1,170 @@
+import type { RecordChange, Renewal, Repository, SessionRecord } from '../types/repository.js'
+import { errors } from './errors.js'
+import { tellConflict, tellGone, type GoneReason } from './events.js'
+import { isExpired, type Timeouts } from './expiry.js'
+import { NO_SUCCESSOR } from './item.js'
+import type { Log } from './report.js'
+import { changedRecord, rebase, type Plan, type SessionState } from './session.js'
+
+/** Repetitions of a write whose conditions failed although the session is alive, before the visitor is asked to repeat. */
+const ATTEMPTS = 5
+
+/** Attempts at a new id, and at carrying over data that changes meanwhile. */
+const FEW_ATTEMPTS = 3
+
+/** Successors that a destroy follows. Each is a regenerate in flight while the last one was. */
+const LONGEST_CHAIN = 10
+
+type PlanOf<Kind extends Plan['kind']> = Extract<Plan, { kind: Kind }>
+
+/** Carries out what a session plans. Of several steps, each leaves the visitor with exactly one session. */
+export class Writer {
+  readonly #repository: Repository
+  readonly #defaults: Timeouts
+
+  constructor (repository: Repository, defaults: Timeouts) {
+    this.#repository = repository
+    this.#defaults = defaults
+  }
+
+  /** Leaves in `state.delivery` what the browser is to be told, also where it rejects. */
+  async carryOut (state: SessionState, plan: Plan, log: Log): Promise<void> {
+    switch (plan.kind) {
+      case 'nothing': return
+      case 'create': return await this.#create(state, plan)
+      case 'save': return await this.#save(state, plan.change)
+      case 'touch': return await this.#touch(state, plan, log)
+      case 'regenerate': return await this.#regenerate(state, plan, log)
+      case 'discard': return await this.destroy(state)
+    }
+  }
+
+  /** Deletes what is stored of a session, and what has taken its place meanwhile. */
+  async destroy (state: SessionState): Promise<void> {
+    for (const record of [state.record, state.replaced?.record]) {
+      if (record !== undefined) await this.destroyKey(record.key)
+    }
+    state.forget()
+  }
+
+  async destroyKey (key: string): Promise<void> {
+    let next: string | undefined = key
+    for (let length = 0; length < LONGEST_CHAIN && next !== undefined && next !== NO_SUCCESSOR; length++) {
+      next = await this.#repository.destroy(next)
+    }
+  }
+
+  async #create (state: SessionState, plan: PlanOf<'create'>): Promise<void> {
+    const record = await this.#createUnderFreeId(state, plan)
+    state.stored(record, { set: record.data, delete: [] })
+    state.deliver({ token: 'send', wrote: true })
+  }
+
+  /** An id that is taken is nobody's to take over: with sound randomness this never happens. */
+  async #createUnderFreeId (state: SessionState, plan: PlanOf<'create' | 'regenerate'>): Promise<SessionRecord> {
+    let { record } = plan
+    for (let attempt = 1; !await this.#repository.create(record, plan.now); attempt++) {
+      if (attempt === FEW_ATTEMPTS) throw new errors.Conflict()
+      record = { ...record, key: state.takeOtherId() }
+    }
+    return record
+  }
+
+  async #save (state: SessionState, first: RecordChange): Promise<void> {
+    let change = first
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await this.#repository.save(change.base.key, change)
+      if (answer.done) {
+        state.stored(changedRecord(change, answer.version), change)
+        return state.deliver({ wrote: true })
+      }
+      const reason = goneReason(answer.record, this.#defaults, change.now)
+      if (answer.record === null || reason !== undefined) throw gone(change.base.key, reason)
+      tellConflict(change.base.key)
+      change = rebase(change, answer.record, this.#defaults)
+    }
+    throw new errors.Conflict()
+  }
+
+  /** Best effort: what a visitor asked for does not fail because their session was not prolonged. */
+  async #touch (state: SessionState, plan: PlanOf<'touch'>, log: Log): Promise<void> {
+    const { base, renewal, now } = plan
+    try {
+      if (!await this.#repository.touch(base.key, renewal, now)) return
+      state.stored(touchedRecord(base, renewal), { set: new Map(), delete: [] })
+    } catch (err) {
+      log.warn({ err, loggableId: base.key }, 'A session could not be prolonged')
+    }
+  }
+
+  /**
+   * The new record first, so that no failure leaves the visitor with neither; then the mark on the old one, on condition
+   * that it is alive. Where it is not, the new record goes again: the old session's end stands.
+   */
+  async #regenerate (state: SessionState, first: PlanOf<'regenerate'>, log: Log): Promise<void> {
+    let plan = first
+    for (let attempt = 0; attempt < FEW_ATTEMPTS; attempt++) {
+      const record = await this.#createUnderFreeId(state, plan)
+      const inTheWay = await this.#replace(plan, record, state)
+      if (inTheWay === 'nothing') return this.#deliverNew(state, record)
+      await this.#repository.destroy(record.key).catch((err: unknown) => {
+        log.warn({ err, loggableId: record.key }, 'A session that nobody has a token for is left to TTL')
+      })
+      const reason = goneReason(inTheWay, this.#defaults, plan.now)
+      if (reason === 'replaced' && inTheWay?.next !== NO_SUCCESSOR) throw conflict(plan.old.key)
+      if (inTheWay === null || reason !== undefined) throw gone(plan.old.key, reason)
+      tellConflict(plan.old.key)
+      state.carryOver(inTheWay)
+      plan = state.plan(plan.now, true) as PlanOf<'regenerate'>
+    }
+    throw new errors.Conflict()
+  }
+
+  #deliverNew (state: SessionState, record: SessionRecord): void {
+    state.stored(record, { set: record.data, delete: [] })
+    state.deliver({ token: 'send', wrote: true })
+  }
+
+  /** `'nothing'` where the old record is marked now, else the record, or null, that stands in the way. */
+  async #replace (
+    plan: PlanOf<'regenerate'>, { key: next }: SessionRecord, state: SessionState
+  ): Promise<'nothing' | SessionRecord | null> {
+    const { old, keep, now, record } = plan
+    try {
+      const answer = await this.#repository.replace(old.key, { next, base: old, sameVersion: keep !== false, now })
+      return answer.done ? 'nothing' : answer.record
+    } catch (error) {
+      const present = await this.#repository.load(old.key, true).catch(() => undefined)
+      if (present === undefined) {
+        // Perhaps the old session is dead already: the visitor gets the new token with the failure, or would have none.
+        this.#deliverNew(state, { ...record, key: next })
+        throw error
+      }
+      if (present?.next === next) return 'nothing'
+      if (goneReason(present, this.#defaults, now) !== undefined) return present
+      await this.#repository.destroy(next)
+      throw error
+    }
+  }
+}
+
+function gone (key: string, reason: GoneReason = 'missing'): Error {
+  tellGone(key, reason)
+  return new errors.Gone()
+}
+
+function conflict (key: string): Error {
+  tellConflict(key)
+  return new errors.Conflict()
+}
+
+function touchedRecord (base: SessionRecord, { lastSeenAt, expiresAt }: Renewal): SessionRecord {
+  return { ...base, lastSeenAt, expiresAt }
+}
+
+/** Why a record is no session any more, or undefined for a living one. */
+export function goneReason (record: SessionRecord | null, defaults: Timeouts, now: number): GoneReason | undefined {
+  if (record === null) return 'missing'
+  if (record.next !== undefined) return 'replaced'
+  return isExpired(record, defaults, now) ? 'expired' : undefined
+}

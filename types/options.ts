@@ -1,0 +1,139 @@
+import type { CreateTableCommandInput, DynamoDBClient, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
+import type { Repository } from './repository.js'
+
+/** Attributes of the session cookie (RFC 6265bis). */
+export interface CookieAttributes {
+  /** Paths below which the browser sends the cookie. Default `'/'`, which a `__Host-` name needs. */
+  path?: string
+  /** Host and subdomains that get the cookie. Default none: this host alone. A `__Host-` name allows none. */
+  domain?: string
+  /**
+   * Whether the cookie travels over HTTPS only. Default `true`. `'auto'` follows `request.protocol`, which is the
+   * setting for development; behind a proxy that needs Fastify's `trustProxy`.
+   */
+  secure?: boolean | 'auto'
+  /** Whether scripts are kept from the cookie. Default `true`. */
+  httpOnly?: boolean
+  /**
+   * Default `'lax'`. With `'strict'`, a visitor who arrives by a link or returns from an identity provider looks logged
+   * out. `'none'` needs `secure: true`.
+   */
+  sameSite?: 'lax' | 'strict' | 'none'
+  /** CHIPS: one cookie jar for each top-level site. Default `false`; needs `secure: true`. */
+  partitioned?: boolean
+  /** Which cookies Chromium evicts first. Default none. */
+  priority?: 'low' | 'medium' | 'high'
+  /**
+   * Seconds from the creation of the session for which the browser keeps the cookie, at most 400 days. Default none: the
+   * cookie ends with the browser. The server's timeouts decide in any case; the cookie is not sent again to prolong it.
+   */
+  maxAge?: number
+}
+
+/** The session cookie: its name and its attributes. */
+export interface CookieOptions extends CookieAttributes {
+  /**
+   * Default `'__Host-id'` where its rules hold (secure, no domain, path `/`), `'__Secure-id'` where only `secure: true`
+   * holds, else `'id'`. A name that breaks the rules of its prefix is refused.
+   */
+  name?: string
+}
+
+/**
+ * A format for stored values. `decode(encode(value))` must equal the value.
+ */
+export interface Codec {
+  /** Stored with each record, so that a reader knows the format. At most 64 characters; not `'json'` or `'native'`. */
+  name: string
+  /** One value to text or bytes. Throws for a value that it cannot carry. */
+  encode (value: unknown): string | Uint8Array
+  /** The text or bytes back to the value. */
+  decode (stored: string | Uint8Array): unknown
+}
+
+/** Options of the plugin and of `SessionManager`. All durations are in seconds; fractions are allowed. */
+export interface DynamoSessionOptions {
+  /** Name or ARN of the table. Its partition key is `partitionKey`; it has no sort key. Required. */
+  table: string
+  /**
+   * A `DynamoDBClient`, used as it is and never destroyed; or a `DynamoDBClientConfig` (`region`, `endpoint`,
+   * `credentials`, …), from which the plugin makes a client with its own time limits and destroys it on close. Default
+   * `{}`: region and credentials from the environment. For tests, a repository such as `memoryRepository()` of
+   * `fastify-dynamodb-session/testing` may stand here too.
+   */
+  client?: DynamoDBClient | DynamoDBClientConfig | Repository
+  /** Name of the partition key attribute, or its name and type (`'S'` or `'B'`). Default `'id'`, of type `'S'`. */
+  partitionKey?: string | { name: string, type?: 'S' | 'B' }
+  /** Text before the hash in string keys: two applications can share a table. Default `''`. */
+  keyPrefix?: string
+  /** Name of the attribute on which DynamoDB's TTL is enabled. Default `'expires'`. */
+  ttlAttribute?: string
+  /** Seconds of inactivity after which a session is dead; `false` for none; at least 1. Default `7200`. */
+  idleTimeout?: number | false
+  /** Seconds of age after which a session is dead, however active; `false` for none; at least 1. Default `43200`. */
+  absoluteTimeout?: number | false
+  /**
+   * Least seconds between two renewals of the idle timeout: a renewal costs one write. Less than `idleTimeout`; `0`
+   * renews on every request. Default `idleTimeout / 10`.
+   */
+  reissueTime?: number
+  /** Where the last activity is kept. Default and only choice `'table'`. */
+  idleTracking?: 'table'
+  /** The session cookie. With `header` and without this option, no cookie is read or sent. */
+  cookie?: CookieOptions
+  /**
+   * Name of a request and response header that carries the token instead of a cookie. With `cookie` as well, both are
+   * accepted and the answer goes the way that the request came. Default none.
+   */
+  header?: string
+  /**
+   * Keys for signing tokens, newest first: the first signs, all are accepted, and a token under an old one is signed
+   * anew. With them a forged token costs no DynamoDB call. 32 random bytes or more each. Default none.
+   */
+  secrets?: string | readonly string[]
+  /** Random bytes in an id, 16 to 1024. Default `32`. */
+  idBytes?: number
+  /**
+   * `true`: every read is strongly consistent, at twice the price. Default `false`: eventually consistent, and a visitor
+   * reads what they wrote all the same.
+   */
+  consistentRead?: boolean
+  /** What happens to concurrent changes. Default and only choice `'merge'`: the last writer of the same key wins. */
+  conflict?: 'merge'
+  /**
+   * How values are stored: `'json'` text for each key, `'native'` DynamoDB values (queryable; bytes, sets and big integers
+   * survive), or a codec. It counts for new and regenerated records; a save keeps the format of its record, and a reader
+   * goes by the record. Default `'json'`.
+   */
+  format?: 'json' | 'native' | Codec
+  /**
+   * Largest item in bytes, by DynamoDB's rules of size. A larger one is refused with a 413 that names the largest keys,
+   * before anything is sent. At most and by default `409600`.
+   */
+  maxSize?: number
+  /** Most seconds that a DynamoDB operation may take, connection, queue, retries and body included. Default `3`. */
+  timeout?: number
+  /** What a request with a token gets while DynamoDB cannot be read. Default and only choice `'error'`: a 503. */
+  readFailure?: 'error'
+  /** Whether changes made by a handler that answers 5xx are saved. Default `false`. */
+  saveOnServerError?: boolean
+  /**
+   * At start, one GetItem of a random key. A missing table, another key or a refused permission stops the start with a
+   * message that says what to do; an unreachable service only warns. Default `true`.
+   */
+  verify?: boolean
+  /**
+   * `true`, or parts of a `CreateTableCommandInput`: creates the table at start where it is missing (on demand), waits
+   * until it is active and enables TTL. For trials: it needs rights that a web server should not have, and AWS may take
+   * longer than Fastify's `pluginTimeout` of 10 seconds. Default `false`.
+   */
+  createTable?: boolean | Partial<CreateTableCommandInput>
+  /**
+   * Name of the request decorator, and with an `s` of the manager on the application. A second registration takes
+   * another (`'admin'`: `request.admin`, `app.admins`, and a default cookie name that ends in `-admin`).
+   * Default `'session'`.
+   */
+  sessionName?: string
+  /** The clock in epoch milliseconds, for tests. Default `Date.now`. */
+  now?: () => number
+}

@@ -1,0 +1,105 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb'
+
+/** One encoded value, as the table holds it. */
+export type StoredValue = AttributeValue
+
+/** A session as it is stored. Instants are whole epoch seconds, durations seconds. */
+export interface SessionRecord {
+  /** SHA-256 of the id, base64url: never the id itself. */
+  readonly key: string
+  /** One encoded value for each session key. */
+  readonly data: ReadonlyMap<string, StoredValue>
+  /** 1 at creation, one more with every save. */
+  readonly version: number
+  readonly createdAt: number
+  readonly lastSeenAt: number
+  readonly expiresAt: number
+  /** Only where the session has its own. */
+  readonly idleTimeout?: number | false | undefined
+  /** Only where the session has its own. */
+  readonly absoluteTimeout?: number | false | undefined
+  /** Only where the session chose the life of its cookie. */
+  readonly cookieMaxAge?: number | undefined
+  /** Only on a record that was replaced, which is dead: the key of its successor. */
+  readonly next?: string | undefined
+  /** The format of the values, where it is not JSON text. */
+  readonly format?: string | undefined
+  /** Tokens of the writes of the last minute, with their instants. */
+  readonly writes?: ReadonlyMap<string, number> | undefined
+}
+
+/** New instants of a record, and the timeouts of its own from which they were computed: with others it is refused. */
+export interface Renewal {
+  readonly lastSeenAt: number
+  readonly expiresAt: number
+  readonly idleTimeout: number | false | undefined
+  readonly absoluteTimeout: number | false | undefined
+  /** Whether an earlier expiry than the stored one is meant. Otherwise it is refused. */
+  readonly mayShorten: boolean
+}
+
+/** A session's own settings, as far as they change; `null` removes one. */
+export interface SettingsChange {
+  readonly idleTimeout?: number | false | null
+  readonly absoluteTimeout?: number | false | null
+  readonly cookieMaxAge?: number | null
+}
+
+/** What a save changes. */
+export interface RecordChange {
+  readonly set: ReadonlyMap<string, StoredValue>
+  readonly delete: readonly string[]
+  readonly settings: SettingsChange
+  readonly renewal: Renewal | undefined
+  /** The record on which the change was made. */
+  readonly base: SessionRecord
+  /** Epoch seconds. */
+  readonly now: number
+}
+
+/** Marks a record as replaced: it is dead from then on, without data, and goes within a minute. */
+export interface Replacement {
+  /** The key of the successor. */
+  readonly next: string
+  /** The record that is replaced. */
+  readonly base: SessionRecord
+  /** Whether the record must still have the version of `base`, because its data was carried over. */
+  readonly sameVersion: boolean
+  /** Epoch seconds. */
+  readonly now: number
+}
+
+/** Done, with the version that the record now has; or refused, with the record that stood in the way, if any. */
+export type WriteAnswer =
+  | { readonly done: true, readonly version: number }
+  | { readonly done: false, readonly record: SessionRecord | null }
+
+/**
+ * Where records are kept. Absence is an answer; a rejection means that the outcome is not known. Every write but a
+ * delete is conditional, and none of them brings a record back that is not there. `repositoryContract` of
+ * `fastify-dynamodb-session/testing` holds an implementation to this.
+ */
+export interface Repository {
+  /**
+   * The record under a key, dead or alive, or null where there is none or where it lacks what a session needs.
+   * `consistent` asks for a read that sees every acknowledged write.
+   */
+  load (key: string, consistent: boolean): Promise<SessionRecord | null>
+  /** Stores a new record. False where there is one under this key already, which is left as it is. */
+  create (record: SessionRecord, now: number): Promise<boolean>
+  /**
+   * Sets and deletes the named keys and adds 1 to the version, on condition that the record is alive: it is there, is
+   * not replaced and has not expired. Keys that are not named stay as they are.
+   */
+  save (key: string, change: RecordChange): Promise<WriteAnswer>
+  /** Moves the instants of a living record. False where that is refused. */
+  touch (key: string, renewal: Renewal, now: number): Promise<boolean>
+  /** Marks a living record as replaced. A record already replaced by the same successor is an answer of done. */
+  replace (key: string, replacement: Replacement): Promise<WriteAnswer>
+  /** Deletes a record, if there is one; resolves to the key of its successor where it was replaced. */
+  destroy (key: string): Promise<string | undefined>
+  /** Rejects with what is wrong where records cannot be kept here. Called once, at start. */
+  verify? (): Promise<void>
+  /** Gives back what it holds. */
+  close? (): void
+}
