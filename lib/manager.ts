@@ -25,8 +25,8 @@ export class SessionManager {
 
   /** A new session with this data, stored when the promise resolves: one PutItem. `session.token` is what to send. */
   async create (data: Partial<SessionValues> = {}): Promise<Session> {
-    const { session } = this.#keeper.blank(this.#log)
-    for (const [key, value] of Object.entries(data)) session.set(key, value)
+    const { session, state } = this.#keeper.blank(this.#log)
+    for (const [key, value] of Object.entries(data)) if (value !== undefined) state.values.set(key, value)
     await session.save()
     return session
   }
