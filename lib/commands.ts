@@ -21,7 +21,7 @@ const WRITE_TOKEN_LIFE = 60
 const MOST_PRUNED_TOKENS = 50
 
 /** Seconds for which a replaced record stays, so that late requests find out that it was replaced. */
-const REPLACED_LIFE = 60
+export const REPLACED_LIFE = 60
 
 const CAPACITY = { ReturnConsumedCapacity: 'TOTAL' } as const
 

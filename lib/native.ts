@@ -4,15 +4,21 @@ import type { Format } from './codec.js'
 import { fromAttributeName, toAttributeName } from './names.js'
 import { classOf, isPlainObject, refuse } from './plain.js'
 
-/** DynamoDB takes 32 levels, of which the item's own map and the session's take two. */
+/**
+ * Maps and lists within each other. DynamoDB takes 32 levels: the map of the session's keys is the first, and what the
+ * innermost map or list holds is the last.
+ */
 const MAX_DEPTH = 30
+
+/** Bytes of a name: DynamoDB's limit of 64 KB. */
+const LONGEST_NAME = 65_535
 
 const GREATEST_BIG_INTEGER = 10n ** 38n
 const SMALLEST_NUMBER = 1e-130
 
 /**
  * DynamoDB values: queryable, and bytes, sets and big integers survive. Maps and lists are walked here, because the
- * SDK's converter takes members named `constructor` for types; scalars and sets are the converter's.
+ * SDK's converter takes members named `constructor` for types. Bytes are copied both ways: they may be changed in place.
  */
 export const nativeFormat: Format = {
   name: 'native',
@@ -21,11 +27,16 @@ export const nativeFormat: Format = {
 }
 
 function encode (value: unknown, depth: number): StoredValue {
-  if (depth > MAX_DEPTH) refuse('more than 30 levels', 'store it flatter')
-  if (Array.isArray(value)) return { L: Array.from(value, member => encode(member, depth + 1)) }
-  if (typeof value === 'object' && value !== null && isPlainObject(value)) return encodeMap(value, depth)
-  if (value instanceof Set) return encodeSet(value)
+  if (typeof value !== 'object' || value === null) return encodeScalar(value)
+  if (Array.isArray(value)) return { L: Array.from(value, member => encode(member, deeper(depth))) }
+  if (isPlainObject(value)) return encodeMap(value, depth)
+  if (Object.getPrototypeOf(value) === Set.prototype) return encodeSet(value as Set<unknown>)
   return encodeScalar(value)
+}
+
+function deeper (depth: number): number {
+  if (depth > MAX_DEPTH) refuse(`more than ${MAX_DEPTH} levels`, 'store it flatter')
+  return depth + 1
 }
 
 function encodeMap (value: Record<string, unknown>, depth: number): StoredValue {

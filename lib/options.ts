@@ -64,7 +64,7 @@ const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonl
   idleTracking: [value => value === 'table', 'must be "table"'],
   cookie: [isObject, `must be an object of ${COOKIE_OPTIONS.join(', ')}`],
   header: [isText(HEADER), 'must be the name of a header'],
-  secrets: [value => isSecret(value) || (Array.isArray(value) && value.length > 0 && value.every(isSecret)),
+  secrets: [value => isSecret(value) || (Array.isArray(value) && value.length > 0 && [...value].every(isSecret)),
     'must be a text or an array of texts, newest first, none of them empty'],
   idBytes: [isInteger(16, 1024), 'must be a whole number from 16 to 1024'],
   consistentRead: [isBoolean, 'must be true or false'],
@@ -75,7 +75,7 @@ const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonl
   readFailure: [value => value === 'error', 'must be "error"'],
   saveOnServerError: [isBoolean, 'must be true or false'],
   verify: [isBoolean, 'must be true or false'],
-  createTable: [value => isBoolean(value) || isObject(value), 'must be true, false or parts of a CreateTableCommandInput'],
+  createTable: [value => isBoolean(value) || (isObject(value) && isData(value)), 'must be true, false or parts of a CreateTableCommandInput'],
   sessionName: [isText(IDENTIFIER), 'must be a name of letters, digits and _, beginning with a letter'],
   now: [value => typeof value === 'function', 'must be a function that returns epoch milliseconds']
 }
@@ -154,6 +154,16 @@ function isPartitionKey (value: unknown): boolean {
   return isText(ATTRIBUTE)(name) && (type === undefined || type === 'S' || type === 'B') && Object.keys(others).length === 0
 }
 
+/** Whether a value can be copied whole, so that what the caller does with it later has no effect. */
+function isData (value: unknown): boolean {
+  try {
+    structuredClone(value)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function isFormat (value: unknown): boolean {
   if (value === 'json' || value === 'native') return true
   if (!isObject(value)) return false
@@ -191,5 +201,5 @@ function cookieOf (given: CookieOptions | undefined, sessionName: string, tokens
 
 function createTableOf (given: NonNullable<DynamoSessionOptions['createTable']>): Settings['createTable'] {
   if (typeof given === 'boolean') return given ? Object.freeze({}) : false
-  return Object.freeze({ ...given })
+  return Object.freeze(structuredClone(given))
 }

@@ -65,10 +65,10 @@ export class DynamoRepository implements Repository {
   }
 
   async save (key: string, change: RecordChange): Promise<WriteAnswer> {
-    this.#assertFits({ ...change.base, data: mergedData(change) })
     const writeToken = makeWriteToken()
+    this.#assertFits(savedRecord(change, writeToken))
     const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout))
-      .catch(async cause => await this.#explainRefusal(cause, key, change))
+      .catch(async cause => await this.#explainRefusal(cause, key, change, writeToken))
     const version = fromVersion(answer?.Attributes)
     if (version !== undefined) return { done: true, version }
     return await this.#decide(key, record => record.writes?.has(writeToken) === true)
@@ -104,11 +104,11 @@ export class DynamoRepository implements Repository {
   }
 
   /** An item that others let grow is refused by DynamoDB's validation, which has many reasons and one name. */
-  async #explainRefusal (error: unknown, key: string, change: RecordChange): Promise<never> {
+  async #explainRefusal (error: unknown, key: string, change: RecordChange, writeToken: string): Promise<never> {
     const cause: unknown = error instanceof Error ? error.cause : undefined
     if (cause instanceof Error && cause.name === 'ValidationException') {
       const base = await this.load(key, true)
-      if (base !== null) this.#assertFits({ ...base, data: mergedData({ ...change, base }) }, LARGEST_ITEM)
+      if (base !== null) this.#assertFits(savedRecord({ ...change, base }, writeToken), LARGEST_ITEM)
     }
     throw error
   }
@@ -133,6 +133,13 @@ export class DynamoRepository implements Repository {
       throw new errors.Unavailable({ cause: safeCause(cause) })
     }
   }
+}
+
+/** What a save leaves in the table, as far as its size is concerned. */
+function savedRecord (change: RecordChange, writeToken: string): SessionRecord {
+  const { base, now } = change
+  const writes = new Map([...base.writes ?? [], [writeToken, Math.floor(now)]])
+  return { ...base, data: mergedData(change), version: base.version + 1, writes }
 }
 
 function unlessRefused (cause: unknown): undefined {

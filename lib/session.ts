@@ -234,6 +234,7 @@ export class SessionState {
       lastSeenAt: instant,
       expiresAt: endOf(createdAt, instant, this.timeouts()),
       format: this.values.format.name,
+      writes: new Map(),
       ...this.own
     }
   }

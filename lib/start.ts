@@ -17,6 +17,7 @@ export async function start (app: FastifyInstance, options: DynamoSessionOptions
   const settings = resolveOptions(withoutRegisterOptions(options))
   const { sessionName } = settings
   if (app.hasRequestDecorator(sessionName)) throw new errors.BadOption('sessionName', `is taken: request.${sessionName} exists already`)
+  if (app.hasDecorator(`${sessionName}s`)) throw new errors.BadOption('sessionName', `is taken: the application has a decorator "${sessionName}s"`)
   claim(app.server, settings)
   const keeper = new Keeper(settings, app.log)
   const manager = new SessionManager(keeper, app.log)
@@ -31,14 +32,16 @@ function withoutRegisterOptions (options: DynamoSessionOptions | string): unknow
   return Object.fromEntries(Object.entries(options).filter(([name]) => !REGISTER_OPTIONS.has(name)))
 }
 
-function claim (server: object, { layout, cookie, usesCookie, sessionName }: Settings): void {
+function claim (server: object, { layout, cookie, usesCookie, header }: Settings): void {
   const claims = taken.get(server) ?? new Set()
   taken.set(server, claims)
   const records = `records ${layout.table} ${layout.keyPrefix}`
   if (claims.has(records)) throw new errors.BadOption('keyPrefix', 'must differ between two registrations on one table')
   const cookies = usesCookie ? [`cookie ${cookie.name}`, `cookie ${cookie.name}-v`] : []
-  if (cookies.some(name => claims.has(name))) throw new errors.BadOption(`cookie.name of "${sessionName}"`, 'is taken by another registration')
-  for (const claimed of [records, ...cookies]) claims.add(claimed)
+  if (cookies.some(name => claims.has(name))) throw new errors.BadOption('cookie.name', 'is taken by another registration')
+  const headers = header === undefined ? [] : [`header ${header}`, `header ${header}-v`]
+  if (headers.some(name => claims.has(name))) throw new errors.BadOption('header', 'is taken by another registration')
+  for (const claimed of [records, ...cookies, ...headers]) claims.add(claimed)
 }
 
 /** A definite fault stops the start; a service that cannot be reached may be back before the first visitor is. */

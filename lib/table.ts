@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  CreateTableCommand, DescribeTimeToLiveCommand, GetItemCommand, UpdateTimeToLiveCommand, waitUntilTableExists,
+  CreateTableCommand, DescribeTableCommand, DescribeTimeToLiveCommand, GetItemCommand, UpdateTimeToLiveCommand,
   type CreateTableCommandInput, type DynamoDBClient
 } from '@aws-sdk/client-dynamodb'
 import { withDeadline } from './deadline.js'
@@ -12,6 +13,9 @@ import { makeProbeKey } from './token.js'
 
 /** Seconds to wait for a new table. AWS takes 5 to 20. */
 const LONGEST_CREATION = 60
+
+/** Milliseconds between two looks at a table that is being made. */
+const CREATION_PAUSE = 500
 
 const REFUSED = new Set([
   'AccessDeniedException', 'UnrecognizedClientException', 'InvalidSignatureException', 'MissingAuthenticationTokenException',
@@ -45,28 +49,51 @@ export class Table {
   /** Creates the table where it is missing, waits until it is active, and enables TTL. */
   async create (): Promise<void> {
     const input = creationInput(this.#settings)
-    await this.#ask('dynamodb:CreateTable', async signal => {
-      await this.#client.send(new CreateTableCommand(input), { abortSignal: signal }).catch(unlessNamed('ResourceInUseException'))
-    })
-    const waiting = { client: this.#client, maxWaitTime: LONGEST_CREATION, minDelay: 1, maxDelay: 3 }
-    await this.#translated('dynamodb:DescribeTable', async () => await waitUntilTableExists(waiting, { TableName: input.TableName }))
+    const refusal = await this.#ask('dynamodb:CreateTable', async signal =>
+      await this.#client.send(new CreateTableCommand(input), { abortSignal: signal })
+        .then(nothing, errorNamed('ResourceInUseException', 'ValidationException')))
+    if (refusal?.name === 'ValidationException') throw refusedParts(refusal)
+    await this.#untilActive()
     await this.#enableTtl()
+  }
+
+  /** Not by the SDK's waiter, which takes every failure, a refused permission too, for a table that is not ready yet. */
+  async #untilActive (): Promise<void> {
+    const { layout: { table: TableName }, now } = this.#settings
+    const deadline = now() + LONGEST_CREATION * 1000
+    while (true) {
+      const answer = await this.#ask('dynamodb:DescribeTable', async signal =>
+        await this.#client.send(new DescribeTableCommand({ TableName }), { abortSignal: signal })
+          .catch(errorNamed('ResourceNotFoundException')))
+      if ('Table' in answer && answer.Table?.TableStatus === 'ACTIVE') return
+      if (now() >= deadline) throw new errors.Unavailable({ cause: new Error(`The table is not active after ${LONGEST_CREATION} s.`) })
+      await sleep(CREATION_PAUSE)
+    }
   }
 
   async #enableTtl (): Promise<void> {
     const { table: TableName, ttlAttribute: AttributeName } = this.#settings.layout
-    const described = await this.#ask('dynamodb:DescribeTimeToLive', async signal =>
-      await this.#client.send(new DescribeTimeToLiveCommand({ TableName }), { abortSignal: signal }))
-    const ttl = described.TimeToLiveDescription
-    if (ttl?.TimeToLiveStatus === 'ENABLED' || ttl?.TimeToLiveStatus === 'ENABLING') {
-      if (ttl.AttributeName !== AttributeName) this.#log.warn({}, 'TTL is enabled on another attribute than "ttlAttribute", so expired sessions stay in the table')
-      return
-    }
+    if (await this.#hasTtl()) return
     const TimeToLiveSpecification = { Enabled: true, AttributeName }
-    const answer = await this.#ask('dynamodb:UpdateTimeToLive', async signal =>
+    const refusal = await this.#ask('dynamodb:UpdateTimeToLive', async signal =>
       await this.#client.send(new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }), { abortSignal: signal })
-        .catch(unlessNamed('UnknownOperationException')))
-    if (answer === undefined) this.#log.warn({}, 'This DynamoDB engine has no TTL, so expired sessions stay in the table')
+        .then(nothing, errorNamed('UnknownOperationException', 'ValidationException')))
+    if (refusal === undefined) return
+    if (refusal.name === 'UnknownOperationException') this.#log.warn({}, 'This DynamoDB engine has no TTL, so expired sessions stay in the table')
+    // Refused also where another process, which started at the same time, has enabled it just now.
+    else if (!await this.#hasTtl()) this.#log.warn({ err: safeCause(refusal) }, 'TTL cannot be enabled at the moment, so expired sessions stay in the table')
+  }
+
+  /** Whether TTL is enabled, be it on another attribute, which is told to the log and left. */
+  async #hasTtl (): Promise<boolean> {
+    const { table: TableName, ttlAttribute } = this.#settings.layout
+    const answer = await this.#ask('dynamodb:DescribeTimeToLive', async signal =>
+      await this.#client.send(new DescribeTimeToLiveCommand({ TableName }), { abortSignal: signal })
+        .catch(errorNamed('UnknownOperationException')))
+    const ttl = 'TimeToLiveDescription' in answer ? answer.TimeToLiveDescription : undefined
+    if (ttl?.TimeToLiveStatus !== 'ENABLED' && ttl?.TimeToLiveStatus !== 'ENABLING') return false
+    if (ttl.AttributeName !== ttlAttribute) this.#log.warn({}, 'TTL is enabled on another attribute than "ttlAttribute", so expired sessions stay in the table')
+    return true
   }
 
   async #ask<T> (permission: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -93,11 +120,20 @@ function tableName (table: string): string {
   return table.slice(table.lastIndexOf('/') + 1)
 }
 
-function unlessNamed (name: string): (error: unknown) => undefined {
+function nothing (): undefined {}
+
+/** Takes errors of these names for answers. */
+function errorNamed (...names: readonly string[]): (error: unknown) => Error {
   return error => {
-    if (error instanceof Error && error.name === name) return undefined
+    if (error instanceof Error && names.includes(error.name)) return error
     throw error
   }
+}
+
+/** DynamoDB checks the parts of the table's definition that are not the plugin's, and says what is wrong with them. */
+function refusedParts (refusal: Error): Error {
+  const cause = safeCause(refusal)
+  return Object.assign(new errors.BadOption('createTable', `is refused by DynamoDB: ${cause.message}`), { cause })
 }
 
 function creationInput ({ layout, createTable }: Settings): CreateTableCommandInput {

@@ -24,7 +24,7 @@ export interface SessionRecord {
   readonly next?: string | undefined
   /** The format of the values, where it is not JSON text. */
   readonly format?: string | undefined
-  /** Tokens of the writes of the last minute, with their instants. */
+  /** Tokens of the writes of the last minute, with their instants. Undefined on a record that somebody else wrote. */
   readonly writes?: ReadonlyMap<string, number> | undefined
 }
 

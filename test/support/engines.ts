@@ -89,13 +89,13 @@ export function hasJava (): boolean {
 
 /** Runs the same tests on dynalite and on DynamoDB Local. */
 export function onEachEngine (t: Test, run: (t: Test, engine: Engine) => Promise<void> | void): void {
-  void t.test('on dynalite', async t => {
+  t.test('on dynalite', async t => {
     const engine = await startDynalite()
     t.teardown(async () => await engine.close())
     await run(t, engine)
   })
   const skip = hasJava() ? false : 'JAVA 17 IS MISSING: NOT TESTED ON DYNAMODB LOCAL (apt-get install -y openjdk-17-jre-headless)'
-  void t.test('on DynamoDB Local', { skip }, async t => {
+  t.test('on DynamoDB Local', { skip }, async t => {
     const engine = await startDynamoDBLocal()
     t.teardown(async () => await engine.close())
     await run(t, engine)

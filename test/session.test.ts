@@ -1,0 +1,284 @@
+import t from 'tap'
+import { createFormats } from '../lib/codec.js'
+import { changedRecord, rebase, SessionState, type Plan, type SessionSettings } from '../lib/session.js'
+import { Tokens } from '../lib/token.js'
+import type { SessionRecord } from '../types/repository.js'
+
+const NOW = 1_800_000_000
+
+const settings: SessionSettings = {
+  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, formats: createFormats('json'), tokens: new Tokens(32, undefined)
+}
+
+const text = (value: unknown) => ({ S: JSON.stringify(value) })
+
+function stored (parts: Partial<SessionRecord> = {}, given = settings) {
+  const id = given.tokens.makeId()
+  const record: SessionRecord = {
+    key: given.tokens.keyOf(id) ?? '',
+    data: new Map([['a', text(1)], ['list', text([1])]]),
+    version: 4,
+    createdAt: NOW,
+    lastSeenAt: NOW,
+    expiresAt: NOW + 7200,
+    writes: new Map(),
+    ...parts
+  }
+  return { state: new SessionState(given, { id, record }), record, id }
+}
+
+function assign (state: SessionState, key: string, value: unknown): void {
+  state.values.set(key, value)
+  state.change()
+}
+
+function only<Kind extends Plan['kind']> (plan: Plan, kind: Kind): Extract<Plan, { kind: Kind }> {
+  if (plan.kind !== kind) throw new Error(`The plan is ${plan.kind}, not ${kind}.`)
+  return plan as Extract<Plan, { kind: Kind }>
+}
+
+t.test('one word says what a session is', async t => {
+  const state = new SessionState(settings)
+  t.equal(state.status, 'blank')
+  assign(state, 'a', 1)
+  t.equal(state.status, 'started')
+  const { state: known } = stored()
+  t.equal(known.status, 'loaded')
+  assign(known, 'a', 2)
+  t.equal(known.status, 'changed')
+  known.regenerate(false)
+  t.equal(known.status, 'started')
+  known.forget()
+  t.equal(known.status, 'destroyed')
+  assign(known, 'a', 2)
+  t.equal(known.status, 'started', 'usable again')
+  known.takeLastPlan(NOW, false)
+  t.equal(known.status, 'settled')
+})
+
+t.test('a session that was only looked at plans nothing', async t => {
+  const { state } = stored()
+  state.values.get('a')
+  state.values.get('list')
+  t.same(state.plan(NOW + 719, false), { kind: 'nothing' })
+})
+
+t.test('the plan is taken once', async t => {
+  const { state } = stored()
+  assign(state, 'a', 2)
+  t.equal(state.takeLastPlan(NOW, false).kind, 'save')
+  t.equal(state.takeLastPlan(NOW, false).kind, 'nothing')
+})
+
+t.test('a dropped plan leaves nothing to be written', async t => {
+  const { state } = stored()
+  assign(state, 'a', 2)
+  t.equal(state.takeLastPlan(NOW, true).kind, 'nothing')
+  t.equal(state.isUnsaved(), false, 'and it is no loss that anybody is to be told of')
+})
+
+t.test('changes after the last plan, or without any, are known to be unsaved', async t => {
+  const { state } = stored()
+  t.equal(state.isUnsaved(), false)
+  assign(state, 'a', 2)
+  t.equal(state.isUnsaved(), true, 'no plan taken yet')
+  const { change } = only(state.takeLastPlan(NOW, false), 'save')
+  state.stored(changedRecord(change, 5), change)
+  t.equal(state.isUnsaved(), false)
+  assign(state, 'a', 3)
+  t.equal(state.isUnsaved(), true)
+  const second = only(state.plan(NOW, true), 'save').change
+  state.stored(changedRecord(second, 6), second)
+  t.equal(state.isUnsaved(), false, 'saved after all')
+})
+
+t.test('empty objects and arrays alone make no session', async t => {
+  const state = new SessionState(settings)
+  assign(state, 'flash', {})
+  assign(state, 'list', [])
+  t.equal(state.plan(NOW, false).kind, 'nothing')
+  t.equal(state.isChanged(), false)
+  t.equal(state.plan(NOW, true).kind, 'create', 'unless the application asks')
+  assign(state, 'a', 0)
+  const { record } = only(state.plan(NOW, false), 'create')
+  t.same([...record.data.keys()], ['flash', 'list', 'a'], 'beside data they are stored')
+})
+
+t.test('a new record has its instants, its version and its end', async t => {
+  const state = new SessionState(settings)
+  assign(state, 'a', 1)
+  const { record } = only(state.plan(NOW + 0.9, false), 'create')
+  t.match(record, { key: state.key, version: 1, createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + 7200, format: undefined })
+})
+
+t.test('a change names its keys only and carries the renewal for nothing', async t => {
+  const { state } = stored()
+  assign(state, 'b', true)
+  state.values.delete('a')
+  state.change()
+  const { change } = only(state.plan(NOW + 10, false), 'save')
+  t.same([...change.set], [['b', text(true)]])
+  t.same(change.delete, ['a'])
+  t.same(change.renewal, { lastSeenAt: NOW + 10, expiresAt: NOW + 7210, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false })
+})
+
+t.test('a change in place is seen', async t => {
+  const { state } = stored()
+  ;(state.values.get('list') as number[]).push(2)
+  t.equal(state.isChanged(), true)
+  t.same([...only(state.plan(NOW, false), 'save').change.set], [['list', text([1, 2])]])
+})
+
+t.test('a touch is due at the reissue time, or when asked for, and only where it prolongs', async t => {
+  const { state } = stored()
+  t.equal(state.plan(NOW + 719, false).kind, 'nothing')
+  t.match(state.plan(NOW + 720, false), { kind: 'touch', renewal: { lastSeenAt: NOW + 720, expiresAt: NOW + 7920 } })
+  state.touch()
+  t.equal(state.plan(NOW + 1, false).kind, 'touch')
+  t.equal(state.plan(NOW, false).kind, 'nothing', 'within the same second there is nothing to gain')
+  t.equal(state.plan(NOW - 50, false).kind, 'nothing', 'a clock that runs behind shortens nothing')
+  const { state: old } = stored({ createdAt: NOW - 43_100, expiresAt: NOW + 100 })
+  t.equal(old.plan(NOW + 50, false).kind, 'nothing', 'the absolute timeout is not to be moved')
+})
+
+t.test('reissue time 0 renews on every request of another second', async t => {
+  const { state } = stored({}, { ...settings, reissueTime: 0 })
+  t.equal(state.plan(NOW, false).kind, 'nothing')
+  t.equal(state.plan(NOW + 1, false).kind, 'touch')
+})
+
+t.test('timeouts of its own are stored, may shorten, and give way again', async t => {
+  const { state, record } = stored()
+  state.own = { ...state.own, idleTimeout: 60 }
+  state.change()
+  const { change } = only(state.plan(NOW + 5, false), 'save')
+  t.same(change.settings, { idleTimeout: 60 })
+  t.match(change.renewal, { expiresAt: NOW + 65, mayShorten: true, idleTimeout: undefined })
+  const shortened = changedRecord(change, 5)
+  t.match(shortened, { idleTimeout: 60, expiresAt: NOW + 65, version: 5, createdAt: record.createdAt })
+  state.stored(shortened, change)
+  state.own = { ...state.own, idleTimeout: undefined }
+  t.same(only(state.plan(NOW + 6, false), 'save').change.settings, { idleTimeout: null })
+})
+
+t.test('a session without timeouts ends with the calendar', async t => {
+  const state = new SessionState({ ...settings, idleTimeout: false, absoluteTimeout: false, reissueTime: 0 })
+  assign(state, 'a', 1)
+  t.equal(only(state.plan(NOW, false), 'create').record.expiresAt, 253_402_300_799)
+})
+
+t.test('regenerate gives a new id at once and drops the data, or keeps what is named, or all', async t => {
+  for (const [keep, keys] of [[false, []], [['list', 'absent'], ['list']], [true, ['a', 'list']]] as const) {
+    const { state, record, id } = stored()
+    state.regenerate(keep)
+    t.not(state.id, id)
+    t.same(state.values.keys(), keys)
+    t.equal(state.replaced?.record, record)
+  }
+})
+
+t.test('a regenerated session replaces its record, and begins its age anew unless all is kept', async t => {
+  const login = stored({ createdAt: NOW - 1000, idleTimeout: 60, cookieMaxAge: 99 })
+  login.state.regenerate(['a'])
+  const plan = only(login.state.plan(NOW, false), 'regenerate')
+  t.match(plan, { old: login.record, keep: ['a'], record: { createdAt: NOW, idleTimeout: undefined, cookieMaxAge: undefined, expiresAt: NOW + 7200 } })
+
+  const routine = stored({ createdAt: NOW - 43_000, idleTimeout: 600, cookieMaxAge: 99 })
+  routine.state.regenerate(true)
+  const { record } = only(routine.state.plan(NOW, false), 'regenerate')
+  t.match(record, { createdAt: NOW - 43_000, idleTimeout: 600, cookieMaxAge: 99, expiresAt: NOW + 200 })
+})
+
+t.test('regenerating twice replaces one record once, with the lesser of what was kept', async t => {
+  for (const [first, second, expected] of [
+    [true, ['a'], ['a']], [['a', 'list'], true, ['a', 'list']], [['a'], ['list'], []], [['a'], false, false], [true, true, true]
+  ] as const) {
+    const { state, record } = stored()
+    state.regenerate(first)
+    const id = state.id
+    state.regenerate(second)
+    t.not(state.id, id)
+    t.same(state.replaced, { record, keep: expected })
+  }
+  const blank = new SessionState(settings)
+  blank.regenerate(false)
+  blank.regenerate(false)
+  t.equal(blank.replaced, undefined)
+})
+
+t.test('a regenerated session without data discards its record', async t => {
+  const { state, record } = stored()
+  state.regenerate(false)
+  t.same(state.plan(NOW, false), { kind: 'discard', old: record })
+  t.equal(state.isChanged(), true)
+  t.equal(state.plan(NOW, true).kind, 'regenerate', 'unless the application asks to store it')
+})
+
+t.test('what is kept is taken anew where it has changed meanwhile, save what this request changed itself', async t => {
+  const { state, record } = stored({ data: new Map(Object.entries({ mine: text(1), theirs: text(1), both: text(1), gone: text(1), other: text(1) })) })
+  state.regenerate(['mine', 'theirs', 'both', 'gone', 'added'])
+  assign(state, 'mine', 2)
+  assign(state, 'both', 2)
+  const present = { ...record, version: 9, data: new Map(Object.entries({ mine: text(1), theirs: text(3), both: text(3), added: text(3), other: text(3) })) }
+  state.carryOver(present)
+  t.same(Object.fromEntries(state.values.copy()), { mine: 2, theirs: 3, both: 2, added: 3 })
+  t.equal(state.replaced?.record.version, 9)
+  const all = stored()
+  all.state.regenerate(true)
+  all.state.carryOver({ ...all.record, data: new Map([['a', text(7)]]) })
+  t.same(Object.fromEntries(all.state.values.copy()), { a: 7 })
+  const blank = new SessionState(settings)
+  blank.carryOver(present)
+  t.same(blank.values.keys(), [])
+})
+
+t.test('a write that ends after the session was regenerated counts for the record to be replaced', async t => {
+  const { state, record } = stored()
+  assign(state, 'a', 2)
+  const { change } = only(state.plan(NOW, true), 'save')
+  state.regenerate(false)
+  state.stored(changedRecord(change, 5), change)
+  t.equal(state.record, undefined)
+  t.equal(state.replaced?.record.version, 5)
+  state.stored({ ...record, key: 'of no session' }, change)
+  t.equal(state.replaced?.record.version, 5)
+})
+
+t.test('forgetting asks for the token to be cleared and leaves nothing', async t => {
+  const { state } = stored({ idleTimeout: 60 })
+  state.forget()
+  t.same([state.id, state.key, state.record, state.own, state.values.keys()], [undefined, undefined, undefined, {}, []])
+  t.same(state.delivery, { token: 'clear' })
+  t.equal(state.plan(NOW, false).kind, 'nothing')
+})
+
+t.test('a change on another record than it was made on is computed anew', async t => {
+  const { state, record } = stored()
+  assign(state, 'a', 2)
+  const { change } = only(state.plan(NOW + 10, false), 'save')
+  const longer = { ...record, version: 8, lastSeenAt: NOW + 90, expiresAt: NOW + 7290, idleTimeout: 7200 }
+  t.match(rebase(change, longer, settings), { base: longer, renewal: undefined, set: change.set })
+  const own = { ...record, idleTimeout: 9000, expiresAt: NOW + 100 }
+  t.match(rebase(change, own, settings).renewal, { idleTimeout: 9000, expiresAt: NOW + 9010 })
+})
+
+t.test('a record after a change is known without another read', async t => {
+  const { state, record } = stored({ writes: undefined })
+  state.values.delete('a')
+  assign(state, 'b', 1)
+  const { change } = only(state.plan(NOW - 1, false), 'save')
+  t.equal(change.renewal, undefined)
+  const after = changedRecord(change, 5)
+  t.same([...after.data.keys()], ['list', 'b'])
+  t.match(after, { version: 5, expiresAt: record.expiresAt, lastSeenAt: NOW, writes: new Map() })
+})
+
+t.test('a session keeps the format of its record until it is regenerated', async t => {
+  const { state } = stored({ format: 'native', data: new Map([['n', { N: '12' }]]) })
+  t.equal(state.values.get('n'), 12)
+  assign(state, 'n', 13)
+  t.same([...only(state.plan(NOW, false), 'save').change.set], [['n', { N: '13' }]])
+  state.regenerate(true)
+  const { record } = only(state.plan(NOW, false), 'regenerate')
+  t.same([record.format, [...record.data]], [undefined, [['n', text(13)]]])
+})

@@ -1,0 +1,2 @@
+export { repositoryContract, type TestContext } from './contract.js'
+export { memoryRepository } from './memory.js'

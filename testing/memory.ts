@@ -1,0 +1,77 @@
+import { REPLACED_LIFE } from '../lib/commands.js'
+import { changedRecord } from '../lib/session.js'
+import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
+
+/**
+ * A repository in this process's memory, for the tests of an application: give it as `client`. It keeps every rule that
+ * the table keeps, and nothing beyond the process. Each call makes a new and empty one.
+ */
+export function memoryRepository (): Repository {
+  return new MemoryRepository()
+}
+
+class MemoryRepository implements Repository {
+  readonly #records = new Map<string, SessionRecord>()
+
+  async load (key: string): Promise<SessionRecord | null> {
+    return this.#read(key)
+  }
+
+  async create (record: SessionRecord): Promise<boolean> {
+    if (this.#records.has(record.key)) return false
+    this.#write(record)
+    return true
+  }
+
+  async save (key: string, change: RecordChange): Promise<WriteAnswer> {
+    const record = this.#read(key)
+    if (record === null || !isAlive(record, change.now) || !accepts(record, change.renewal)) return { done: false, record }
+    const version = record.version + 1
+    this.#write(changedRecord({ ...change, base: record }, version))
+    return { done: true, version }
+  }
+
+  async touch (key: string, renewal: Renewal, now: number): Promise<boolean> {
+    const record = this.#read(key)
+    if (record === null || !isAlive(record, now) || !accepts(record, renewal)) return false
+    const { lastSeenAt, expiresAt } = renewal
+    this.#write({ ...record, lastSeenAt, expiresAt })
+    return true
+  }
+
+  async replace (key: string, { next, base, sameVersion, now }: Replacement): Promise<WriteAnswer> {
+    const record = this.#read(key)
+    const isOpen = record !== null && (isAlive(record, now) || record.next === next)
+    if (!isOpen || (sameVersion && record.version !== base.version)) return { done: false, record }
+    const expiresAt = Math.min(base.expiresAt, Math.floor(now) + REPLACED_LIFE)
+    this.#write({ ...record, next, data: new Map(), expiresAt })
+    return { done: true, version: record.version }
+  }
+
+  async destroy (key: string): Promise<string | undefined> {
+    const record = this.#read(key)
+    this.#records.delete(key)
+    return record?.next
+  }
+
+  /** A copy, so that what a test changes in hand is not changed here. */
+  #read (key: string): SessionRecord | null {
+    const record = this.#records.get(key)
+    return record === undefined ? null : structuredClone(record)
+  }
+
+  #write (record: SessionRecord): void {
+    this.#records.set(record.key, structuredClone(record))
+  }
+}
+
+function isAlive (record: SessionRecord, now: number): boolean {
+  return record.next === undefined && record.expiresAt > now
+}
+
+/** Whether new instants may be written: computed from the timeouts that the record has, and not shorter unless meant. */
+function accepts (record: SessionRecord, renewal: Renewal | undefined): boolean {
+  if (renewal === undefined) return true
+  if (renewal.idleTimeout !== record.idleTimeout || renewal.absoluteTimeout !== record.absoluteTimeout) return false
+  return renewal.mayShorten || renewal.expiresAt >= record.expiresAt
+}
