@@ -83,19 +83,15 @@ export class Recorder {
   }
 
   async #answer (action: string, input: Record<string, any>, body: Buffer, request: IncomingMessage): Promise<{ status: number, text: string }> {
-    const item = `${input['TableName']} ${JSON.stringify(input['Key'] ?? input['Item']?.id)}`
-    if (action === 'GetItem') {
-      const answer = await this.#forward(body, request)
-      if (!this.staleReads || input['ConsistentRead'] === true || !this.#previous.has(item)) return answer
-      return { ...answer, text: JSON.stringify({ ...parse(answer.text), Item: this.#previous.get(item) }) }
-    }
+    const Key = input['Key'] ?? { id: input['Item']?.id }
+    const item = JSON.stringify([input['TableName'], Key])
     if (this.staleReads && ['PutItem', 'UpdateItem', 'DeleteItem'].includes(action)) {
-      const key = input['Key'] ?? { id: input['Item'].id }
-      const read = Buffer.from(JSON.stringify({ TableName: input['TableName'], Key: key, ConsistentRead: true }))
-      const before = await this.#forward(read, request, 'GetItem')
-      this.#previous.set(`${input['TableName']} ${JSON.stringify(input['Key'] ?? input['Item'].id)}`, parse(before.text)['Item'])
+      const read = Buffer.from(JSON.stringify({ TableName: input['TableName'], Key, ConsistentRead: true }))
+      this.#previous.set(item, parse((await this.#forward(read, request, 'GetItem')).text)['Item'])
     }
-    return await this.#forward(body, request)
+    const answer = await this.#forward(body, request)
+    const isStale = action === 'GetItem' && this.staleReads && input['ConsistentRead'] !== true && this.#previous.has(item)
+    return isStale ? { ...answer, text: JSON.stringify({ ...parse(answer.text), Item: this.#previous.get(item) }) } : answer
   }
 
   async #forward (body: Buffer, { headers }: IncomingMessage, action?: string): Promise<{ status: number, text: string }> {

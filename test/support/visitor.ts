@@ -52,7 +52,7 @@ export class Visitor {
 
   #alive () {
     return this.#jar.getCookiesSync(ORIGIN, { expire: false })
-      .filter(cookie => Number(cookie.expiryTime()) > this.#now())
+      .filter(cookie => Number(cookie.expiryTime(cookie.creation instanceof Date ? cookie.creation : undefined)) > this.#now())
   }
 }
 

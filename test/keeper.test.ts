@@ -1,0 +1,95 @@
+import t from 'tap'
+import { Keeper } from '../lib/keeper.js'
+import { resolveOptions } from '../lib/options.js'
+import { openStored, Remarks, setKeeper } from './support/memory.js'
+import { memoryRepository } from '../testing/index.js'
+
+t.test('a living session is opened by one read', async t => {
+  const stage = setKeeper()
+  const { id, key } = await openStored(stage)
+  const { visit, ended } = await stage.keeper.open(id, key, stage.log, 1)
+  t.equal(ended, undefined)
+  t.same(visit.session.data(), { a: 1 })
+  t.same(stage.repository.take(), ['load'])
+})
+
+t.test('what is missing, expired or replaced opens as a blank session with the reason', async t => {
+  const stage = setKeeper()
+  const { id, key, visit } = await openStored(stage)
+  const missing = await stage.keeper.open(id, 'no such key', stage.log)
+  t.same([missing.ended, missing.visit.state.status], ['missing', 'blank'])
+  stage.clock.forward(7200)
+  stage.repository.take()
+  t.equal((await stage.keeper.open(id, key, stage.log)).ended, 'expired')
+  t.same(stage.repository.take(), ['load', 'load'], 'what seems expired is read again, strongly')
+  stage.clock.forward(-7200)
+  visit.state.regenerate(true)
+  await visit.save()
+  stage.repository.take()
+  t.equal((await stage.keeper.open(id, key, stage.log)).ended, 'replaced')
+  t.same(stage.repository.take(), ['load'], 'what is replaced stays so')
+})
+
+t.test('a read that lags behind what the visitor knows is repeated, strongly, once', async t => {
+  const stage = setKeeper()
+  const { id, key } = await openStored(stage)
+  stage.repository.meet('load', () => null)
+  t.equal((await stage.keeper.open(id, key, stage.log, 1)).ended, undefined)
+  t.same(stage.repository.take(), ['load', 'load'])
+  t.equal((await stage.keeper.open(id, key, stage.log, 999)).ended, undefined, 'a forged version cannot lock anybody out')
+  t.same(stage.repository.take(), ['load', 'load'])
+})
+
+t.test('with consistentRead there is nothing to repeat', async t => {
+  const stage = setKeeper({ consistentRead: true })
+  const { id } = await openStored(stage)
+  await stage.keeper.open(id, 'no such key', stage.log, 5)
+  t.same(stage.repository.take(), ['load'])
+})
+
+t.test('unknown ids are told of with a hash and a count', async t => {
+  const stage = setKeeper()
+  await stage.keeper.open('id', 'key 1', stage.log)
+  await stage.keeper.open('id', 'key 2', stage.log)
+  t.same(stage.log.details, [{ loggableId: 'key 1', count: 1 }])
+  stage.clock.forward(60)
+  await stage.keeper.open('id', 'key 3', stage.log)
+  t.same(stage.log.details[1], { loggableId: 'key 3', count: 2 })
+})
+
+t.test('a session that dies by tightened settings is dead, whatever the record says', async t => {
+  const stage = setKeeper()
+  const { id, key } = await openStored(stage)
+  const strict = new Keeper(resolveOptions({
+    table: 'sessions', client: stage.repository, now: () => stage.clock.ms, absoluteTimeout: 60
+  }), stage.log)
+  stage.clock.forward(59)
+  t.equal((await strict.open(id, key, stage.log)).ended, undefined)
+  stage.clock.forward(1)
+  t.equal((await strict.open(id, key, stage.log)).ended, 'expired')
+  t.equal((await stage.keeper.open(id, key, stage.log)).ended, undefined)
+})
+
+t.test('a failed read is a failure, never a missing session', async t => {
+  const stage = setKeeper()
+  const { id, key } = await openStored(stage)
+  stage.repository.meet('load', 'fail before')
+  await t.rejects(stage.keeper.open(id, key, stage.log), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+})
+
+t.test('a record in a format that is not configured is a failure, never a missing session', async t => {
+  const stage = setKeeper({ format: { name: 'own', encode: value => JSON.stringify(value), decode: text => JSON.parse(String(text)) as unknown } })
+  const { id, key } = await openStored(stage)
+  const other = new Keeper(resolveOptions({ table: 'sessions', client: stage.repository, now: () => stage.clock.ms }), stage.log)
+  await t.rejects(other.open(id, key, stage.log), { code: 'FST_DYNAMODB_SESSION_UNREADABLE', statusCode: 500 })
+})
+
+t.test('a repository that was handed in is closed with the keeper, and creates no table', async t => {
+  let closed = 0
+  const repository = Object.assign(memoryRepository(), { close: () => { closed += 1 } })
+  new Keeper(resolveOptions({ table: 'sessions', client: repository }), new Remarks()).close()
+  t.equal(closed, 1)
+  new Keeper(resolveOptions({ table: 'sessions', client: memoryRepository() }), new Remarks()).close()
+  t.throws(() => new Keeper(resolveOptions({ table: 'sessions', client: repository, createTable: true }), new Remarks()),
+    { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' })
+})

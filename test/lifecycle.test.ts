@@ -1,0 +1,392 @@
+import t, { type Test } from 'tap'
+import { Readable } from 'node:stream'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import dynamoSession, { type DynamoSessionOptions } from '../index.js'
+import { LogLines } from './support/app.js'
+import { FaultyRepository, START } from './support/memory.js'
+import { setCookieNames, setCookies, Visitor } from './support/visitor.js'
+import './support/session-data.js'
+
+async function setApp (t: Test, routes: (app: FastifyInstance) => void, session: Partial<DynamoSessionOptions> = {}, before: (app: FastifyInstance) => void = () => {}) {
+  const repository = new FaultyRepository()
+  const log = new LogLines()
+  const clock = { ms: START }
+  const app = Fastify({ logger: { level: 'debug', stream: log }, trustProxy: true })
+  t.teardown(async () => { await app.close() })
+  before(app)
+  await app.register(dynamoSession, { table: 'sessions', client: repository, now: () => clock.ms, ...session })
+  app.post('/set', async request => { request.session.set('count', Number(request.session.get('count') ?? 0) + 1) })
+  app.get('/me', async request => request.session.data())
+  routes(app)
+  await app.ready()
+  return { app, repository, log, clock, visitor: () => new Visitor(app, () => clock.ms) }
+}
+
+t.test('a save that fails answers 503 with Retry-After and a public message, sends no token, and is tried once', async t => {
+  let handled = 0
+  const { visitor, repository, log } = await setApp(t, app => {
+    app.post('/order', async (request, reply) => {
+      handled += 1
+      request.session.set('count', 1)
+      return await reply.header('etag', '"x"').header('cache-control', 'public').header('location', '/next').send({ ordered: true })
+    })
+  })
+  repository.meet('create', 'fail before')
+  const response = await visitor().post('/order')
+  t.equal(response.statusCode, 503)
+  t.equal(response.headers['retry-after'], '1')
+  t.same(response.json(), {
+    statusCode: 503,
+    code: 'FST_DYNAMODB_SESSION_UNAVAILABLE',
+    error: 'Service Unavailable',
+    message: 'Sessions cannot be read or written at the moment. Try again in a few seconds; the cause is in the log.'
+  })
+  t.same(setCookies(response), [])
+  t.same([response.headers['etag'], response.headers['cache-control'], response.headers['location']], [undefined, undefined, undefined])
+  t.same([handled, repository.take()], [1, ['create']])
+  t.match(JSON.stringify(log.lines), 'cut off before', 'the cause is in the log')
+})
+
+t.test('an own error handler runs onSend a third time, and still the save is tried once', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.setErrorHandler(async (error, _request, reply) => await reply.code(418).send({ own: (error as Error & { code: string }).code }))
+  })
+  repository.meet('create', 'fail before')
+  const response = await visitor().post('/set')
+  t.same([response.statusCode, response.json()], [418, { own: 'FST_DYNAMODB_SESSION_UNAVAILABLE' }])
+  t.equal(response.headers['retry-after'], '1')
+  t.same(repository.take(), ['create'])
+})
+
+t.test('a stream that is not sent because the save failed is destroyed', async t => {
+  const stream = new Readable({ read () {} })
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/stream', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.send(stream)
+    })
+  })
+  repository.meet('create', 'fail before')
+  t.equal((await visitor().get('/stream')).statusCode, 503)
+  t.equal(stream.destroyed, true)
+})
+
+t.test('a read that fails answers 503, leaves the cookie alone, and does not run the handler', async t => {
+  let handled = 0
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/page', async request => { handled += 1; return request.session.data() })
+    app.get('/health', { config: { session: false } }, async () => 'well')
+    app.addHook('onError', async request => { t.throws(() => request.session, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' }) })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  repository.meet('load', 'fail before')
+  const response = await ann.get('/page', { headers: { 'sec-fetch-mode': 'navigate', cookie: ann.cookieHeader() } })
+  t.same([response.statusCode, response.headers['retry-after'], setCookies(response), handled], [503, '1', [], 0])
+  repository.meet('load', 'fail before')
+  t.equal((await ann.get('/health')).body, 'well')
+  t.equal((await visitor().get('/page')).statusCode, 200, 'who has no token is served as always')
+  repository.take()
+  t.equal((await ann.get('/page')).statusCode, 503, 'the fault waited for a request that reads')
+  t.same((await ann.get('/page')).json(), { count: 1 }, 'and then the visitor is signed in as before')
+})
+
+t.test('changes of a handler that answers 5xx are dropped, those of one that answers 4xx are saved', async t => {
+  const { visitor, log } = await setApp(t, app => {
+    app.post('/answer/:status', async (request, reply) => {
+      request.session.set('count', 99)
+      return await reply.code(Number((request.params as { status: string }).status)).send({})
+    })
+    app.post('/throw', async request => {
+      request.session.set('count', 98)
+      throw new Error('broken')
+    })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  for (const url of ['/answer/500', '/answer/503', '/throw']) {
+    t.same(setCookies(await ann.post(url)), [])
+    t.same((await ann.get('/me')).json(), { count: 1 }, url)
+  }
+  t.same(setCookieNames(await ann.post('/answer/404')), ['__Host-id-v'])
+  t.same((await ann.get('/me')).json(), { count: 99 })
+  t.same(log.warnings().filter(message => message.includes('lost')), [], 'what is dropped on purpose is no loss')
+})
+
+t.test('with saveOnServerError they are saved', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.post('/throw', async request => {
+      request.session.set('count', 98)
+      throw new Error('broken')
+    })
+  }, { saveOnServerError: true })
+  const ann = visitor()
+  t.equal((await ann.post('/throw')).statusCode, 500)
+  t.same((await ann.get('/me')).json(), { count: 98 })
+})
+
+t.test('what a handler saved or destroyed itself stands and is told, though it fails after', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.post('/save', async request => {
+      request.session.set('count', 5)
+      await request.session.save()
+      throw new Error('broken')
+    })
+    app.post('/destroy', async request => {
+      await request.session.destroy()
+      throw new Error('broken')
+    })
+  })
+  const ann = visitor()
+  t.same(setCookieNames(await ann.post('/save')), ['__Host-id', '__Host-id-v'])
+  t.same((await ann.get('/me')).json(), { count: 5 })
+  t.same(setCookieNames(await ann.post('/destroy')), ['__Host-id'])
+  t.same((await ann.get('/me')).json(), {})
+})
+
+t.test('destroyed and used again in one request, the new token is sent and nothing is cleared', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.post('/switch', async request => {
+      await request.session.destroy()
+      request.session.set('userId', 'other')
+    })
+    app.post('/flicker', async request => {
+      request.session.set('userId', 'other')
+      await request.session.save()
+      await request.session.destroy()
+    })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  const before = ann.cookie('__Host-id')
+  t.same(setCookieNames(await ann.post('/switch')), ['__Host-id', '__Host-id-v'])
+  t.not(ann.cookie('__Host-id'), before)
+  t.same((await ann.get('/me')).json(), { userId: 'other' })
+  t.same(setCookies(await visitor().post('/flicker')), [], 'who brought no token has none to be cleared')
+})
+
+t.test('a change after the answer began is warned of, unless it is saved', async t => {
+  const { visitor, log } = await setApp(t, app => {
+    const streamed = (request: FastifyRequest, count: number, save: boolean): Readable => Readable.from((async function * () {
+      yield 'first '
+      request.session.set('count', count)
+      if (save) await request.session.save()
+      yield 'last'
+    })())
+    app.get('/late', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.send(streamed(request, 2, false))
+    })
+    app.get('/saved', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.send(streamed(request, 3, true))
+    })
+    app.addHook('onSend', async (request, _reply, payload) => {
+      if (request.url === '/hook') request.session.set('count', 9)
+      return payload
+    })
+    app.get('/hook', async () => ({}))
+  })
+  const lost = (): number => log.warnings().filter(message => message.startsWith('Changes of a session were lost')).length
+  const ann = visitor()
+  await ann.get('/saved')
+  t.equal(lost(), 0)
+  t.same((await ann.get('/me')).json(), { count: 3 })
+  await ann.get('/late')
+  t.equal(lost(), 1)
+  await ann.get('/hook')
+  t.equal(lost(), 2)
+  t.same((await ann.get('/me')).json(), { count: 1 })
+})
+
+t.test('on a hijacked reply changes are lost with a warning, or saved by save() with the token in hand', async t => {
+  const { app, log } = await setApp(t, app => {
+    app.get('/lost', (request, reply) => {
+      request.session.set('count', 1)
+      reply.hijack()
+      reply.raw.end('raw')
+    })
+    app.get('/kept', async (request, reply) => {
+      request.session.set('count', 1)
+      await request.session.save()
+      reply.hijack()
+      reply.raw.setHeader('x-token', request.session.token ?? '')
+      reply.raw.end('raw')
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const origin = app.listeningOrigin
+  await (await fetch(`${origin}/lost`)).text()
+  const response = await fetch(`${origin}/kept`)
+  await response.text()
+  t.equal(log.warnings().filter(message => message.startsWith('Changes of a session were lost')).length, 1)
+  const kept = await app.inject({ url: '/me', headers: { cookie: `__Host-id=${response.headers.get('x-token')}` } })
+  t.same(kept.json(), { count: 1 })
+})
+
+t.test('a route without session refuses its use with a typed error', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.get('/off', { config: { session: false } }, async request => request.session.data())
+    app.get('/on', { config: { session: true } }, async request => request.session.data())
+  })
+  const response = await visitor().get('/off')
+  t.match(response.json(), { statusCode: 500, code: 'FST_DYNAMODB_SESSION_DISABLED', message: /request\.session is switched off on this route/ })
+  t.equal((await visitor().get('/on')).statusCode, 200)
+})
+
+t.test('a route whose choice is neither true nor false is refused when it is added', async t => {
+  const app = Fastify()
+  await app.register(dynamoSession, { table: 'sessions', client: new FaultyRepository() })
+  t.throws(() => app.get('/x', { config: { session: 'no' as never } }, async () => ''), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' })
+  await app.close()
+})
+
+t.test('the session used before it is read is a typed error', async t => {
+  const { visitor } = await setApp(t, () => {}, {}, app => {
+    app.addHook('onRequest', async request => { request.session.keys() })
+  })
+  t.match((await visitor().get('/me')).json(), { statusCode: 500, code: 'FST_DYNAMODB_SESSION_NOT_OPEN' })
+})
+
+t.test('an answer that depended on the session, or on a token, varies; others do not', async t => {
+  const { visitor, app } = await setApp(t, app => {
+    app.get('/plain', async () => 'plain')
+    app.get('/has', async request => String(request.session.has('count')))
+    app.get('/varied', async (request, reply) => {
+      request.session.keys()
+      return await reply.header('vary', 'Accept-Encoding').send('x')
+    })
+  })
+  t.equal((await visitor().get('/plain')).headers['vary'], undefined)
+  t.equal((await visitor().get('/has')).headers['vary'], 'Cookie', 'to look whether a key is there is to use it')
+  t.equal((await visitor().get('/varied')).headers['vary'], 'Accept-Encoding, Cookie')
+  t.equal((await app.inject({ url: '/plain', headers: { cookie: '__Host-id=garbage' } })).headers['vary'], 'Cookie')
+  t.equal((await app.inject({ url: '/plain', headers: { cookie: 'theme=dark' } })).headers['vary'], undefined)
+})
+
+t.test('an answer with a token says no-store, unless the handler says no-store or private itself', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.post('/cache', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.header('cache-control', (request.body as { say: string }).say).send({})
+    })
+  })
+  for (const [say, expected] of [
+    ['public, max-age=60', 'no-store'], ['private, max-age=60', 'private, max-age=60'], ['no-store', 'no-store'], ['max-age=1', 'no-store']
+  ] as const) t.equal((await visitor().post('/cache', { say })).headers['cache-control'], expected, say)
+})
+
+t.test('a remembered session has a cookie that lasts, counted from its creation', async t => {
+  const { visitor, clock } = await setApp(t, app => {
+    app.post('/remember', async request => {
+      await request.session.regenerate()
+      request.session.set('userId', 'u')
+      request.session.options({ maxAge: 3600 })
+      request.session.idleTimeout = 3600
+    })
+    app.post('/rotate', async request => { await request.session.regenerate(true) })
+  }, { cookie: { name: 'sid', maxAge: 100 } })
+  const ann = visitor()
+  t.match(setCookies(await visitor().post('/set'))[0], /^sid=.*; Max-Age=100;/)
+  t.match(setCookies(await ann.post('/remember'))[0], /^sid=.*; Max-Age=3600;/)
+  clock.ms += 600_500
+  t.match(setCookies(await ann.post('/rotate'))[0], /^sid=.*; Max-Age=2999;/)
+})
+
+t.test('secure "auto" follows the protocol, behind a trusted proxy too; a Secure cookie over http is sent and warned of once', async t => {
+  const auto = await setApp(t, () => {}, { cookie: { secure: 'auto' } })
+  for (const [protocol, secure] of [['http', false], ['https', true]] as const) {
+    const response = await auto.app.inject({ method: 'POST', url: '/set', headers: { 'x-forwarded-proto': protocol } })
+    t.equal(setCookies(response).every(text => text.includes('; Secure') === secure && text.startsWith('id')), true, protocol)
+  }
+  t.same(auto.log.warnings(), [])
+  const strict = await setApp(t, () => {})
+  await strict.app.inject({ method: 'POST', url: '/set', headers: { 'x-forwarded-proto': 'https' } })
+  t.same(strict.log.warnings(), [])
+  for (let visit = 0; visit < 2; visit++) t.match(setCookies(await strict.app.inject({ method: 'POST', url: '/set' })), [/; Secure/, /; Secure/])
+  t.equal(strict.log.warnings().filter(message => message.includes('trustProxy')).length, 1)
+})
+
+t.test('an outdated token is sent anew once, though the answer fails and onSend runs again', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app } = await setApp(t, app => {
+    app.addHook('onSend', async (request, _reply, payload) => {
+      if (request.url === '/breaks' && payload !== null && !String(payload).includes('hook')) throw new Error('hook')
+      return payload
+    })
+    app.get('/breaks', async () => 'x')
+  }, { client: repository, secrets: ['new secret', 'old secret'] })
+  const response = await app.inject({ url: '/breaks', headers: { cookie: ann.cookieHeader() } })
+  t.equal(response.statusCode, 500)
+  t.same(setCookieNames(response), ['__Host-id'])
+})
+
+t.test('an expired session under an outdated secret is not signed anew', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app, clock } = await setApp(t, () => {}, { client: repository, secrets: ['new secret', 'old secret'] })
+  clock.ms += 7200_000
+  t.same(setCookies(await app.inject({ url: '/me', headers: { cookie: ann.cookieHeader() } })), [])
+})
+
+t.test('each early and odd answer works: HEAD, redirect, 304, 404, an answer from another hook', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.get('/redirect', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.redirect('/me', 303)
+    })
+    app.get('/unmodified', async (request, reply) => {
+      request.session.set('count', 2)
+      return await reply.code(304).send()
+    })
+    app.addHook('preHandler', async (request, reply) => {
+      if (request.url !== '/early') return
+      request.session.set('count', 3)
+      await reply.code(401).send({})
+    })
+    app.get('/early', async () => 'never')
+  })
+  const ann = visitor()
+  const redirect = await ann.get('/redirect')
+  t.same([redirect.statusCode, redirect.headers.location, setCookieNames(redirect)], [303, '/me', ['__Host-id', '__Host-id-v']])
+  t.equal((await ann.get('/unmodified')).statusCode, 304)
+  t.same((await ann.get('/me')).json(), { count: 2 })
+  t.equal((await ann.get('/early')).statusCode, 401)
+  t.same((await ann.get('/me')).json(), { count: 3 })
+  t.equal((await ann.request({ method: 'HEAD', url: '/me' })).statusCode, 200)
+  t.equal((await ann.get('/nowhere')).statusCode, 404)
+})
+
+t.test('a value that no format can carry is refused in the handler, and a nested one at the end; nothing is written', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.post('/bad', async request => { request.session.set('profile', { name: 'x', tags: new Set(['x']) as never }) })
+    app.post('/nested', async request => {
+      request.session.set('count', 7)
+      request.session.set('cart', [])
+      request.session.get('cart')?.push((() => {}) as never)
+    })
+    app.post('/caught', async request => {
+      try {
+        request.session.set('count', 5n as never)
+        return { code: 'none' }
+      } catch (error) {
+        return { code: (error as { code: string }).code }
+      }
+    })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  repository.take()
+  for (const url of ['/bad', '/nested']) {
+    const response = await ann.post(url)
+    t.match(response.json(), { statusCode: 500, code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' }, url)
+  }
+  t.same((await ann.post('/caught')).json(), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' })
+  t.same((await ann.get('/me')).json(), { count: 1 })
+  t.same(new Set(repository.take()), new Set(['load']))
+})
