@@ -1,7 +1,10 @@
-import { isDeepStrictEqual } from 'node:util'
-import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
-import { decodeValue, type Formats } from './codec.js'
-import { endOf, timeoutsOf, type OwnTimeouts, type Timeouts } from './expiry.js'
+import type { SessionRecord } from '../types/repository.js'
+import type { Formats } from './codec.js'
+import { endOf, timeoutsOf, type Timeouts } from './expiry.js'
+import {
+  isChange, narrower, NOTHING, ownSettingsOf, renewalOf, settingsChangeOf, takeAnew, type Delivery, type Keep, type OwnSettings,
+  type Plan
+} from './plan.js'
 import { hash, type Tokens } from './token.js'
 import { Values, type ValueChanges } from './values.js'
 
@@ -19,30 +22,8 @@ export interface SessionSettings extends Timeouts {
  */
 export type Status = 'blank' | 'started' | 'loaded' | 'changed' | 'destroyed' | 'settled'
 
-/** What is to be done about a session. Deciding is here, doing is the writer's. */
-export type Plan =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
-  | { readonly kind: 'save', readonly change: RecordChange }
-  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number }
-  | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
-  | { readonly kind: 'discard', readonly old: SessionRecord }
-
-/** What the browser is to be told at the end of the request. */
-export interface Delivery {
-  readonly token?: 'send' | 'clear'
-  /** Whether data was written, so that reads may lag behind for a moment. */
-  readonly wrote?: true
-}
-
-/** What `regenerate` keeps: the named keys, all, or none. */
-export type Keep = readonly string[] | boolean
-
 /** The record that a regenerated session is to replace, and what is kept of it. */
 interface Replaced { readonly record: SessionRecord, readonly keep: Keep }
-
-/** A session's own settings, as they are to be stored. */
-type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
 
 /** One session in one request: pure and synchronous. It knows no request and no table; it decides, and others act. */
 export class SessionState {
@@ -77,9 +58,10 @@ export class SessionState {
     const { formats } = this.settings
     this.values = new Values(formats.named(record.format), record.data)
     this.record = record
-    this.own = ownSettings(record)
+    this.own = ownSettingsOf(record)
     this.replaced = undefined
-    this.#name(id)
+    this.#id = id
+    this.#key = record.key
     this.#move('loaded')
   }
 
@@ -100,9 +82,11 @@ export class SessionState {
     this.#move('started')
   }
 
-  /** An id for a session that is yet to be created; the key that goes with it. */
+  /** An id for a session that is yet to be created; returns the key that goes with it. */
   takeOtherId (): string {
-    return this.#name(this.settings.tokens.makeId())
+    this.#id = this.settings.tokens.makeId()
+    this.#key = hash(this.#id)
+    return this.#key
   }
 
   /**
@@ -112,17 +96,7 @@ export class SessionState {
   carryOver (present: SessionRecord): void {
     if (this.replaced === undefined) return
     const { record: before, keep } = this.replaced
-    const read = (record: SessionRecord, key: string): unknown => {
-      const stored = record.data.get(key)
-      return stored === undefined ? undefined : decodeValue(this.settings.formats.named(record.format), stored)
-    }
-    for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
-      if (keep !== true && !(Array.isArray(keep) && keep.includes(key))) continue
-      if (!isDeepStrictEqual(this.values.get(key), read(before, key))) continue
-      const value = read(present, key)
-      if (value === undefined) this.values.delete(key)
-      else this.values.set(key, value)
-    }
+    takeAnew(this.values, keep, before, present, this.settings.formats)
     this.replaced = { record: present, keep }
   }
 
@@ -154,7 +128,7 @@ export class SessionState {
   /** Whether anything would be written. Compares what may have changed in place. */
   isChanged (): boolean {
     if (this.record === undefined) return this.replaced !== undefined || this.values.hasSubstance()
-    return isChange(this.values.changes(), this.#settingsChange(this.record))
+    return isChange(this.values.changes(), settingsChangeOf(this.own, this.record))
   }
 
   /**
@@ -196,12 +170,6 @@ export class SessionState {
 
   #changedAfter = false
 
-  #name (id: string): string {
-    this.#id = id
-    this.#key = hash(id)
-    return this.#key
-  }
-
   #move (status: Status): void {
     if (this.status !== 'settled') this.status = status
     else this.#changedAfter = status === 'started' || status === 'changed'
@@ -209,7 +177,7 @@ export class SessionState {
 
   #planStored (base: SessionRecord, now: number): Plan {
     const values = this.values.changes()
-    const settings = this.#settingsChange(base)
+    const settings = settingsChangeOf(this.own, base)
     const renewal = renewalOf(base, settings, this.settings, now)
     if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, now } }
     return renewal !== undefined && this.#mayTouch(base, now) ? { kind: 'touch', base, renewal, now } : NOTHING
@@ -239,60 +207,7 @@ export class SessionState {
     }
   }
 
-  #settingsChange (base: SessionRecord): SettingsChange {
-    const change: { -readonly [Name in keyof SettingsChange]: SettingsChange[Name] } = {}
-    const { idleTimeout, absoluteTimeout, cookieMaxAge } = this.own
-    if (idleTimeout !== base.idleTimeout) change.idleTimeout = idleTimeout ?? null
-    if (absoluteTimeout !== base.absoluteTimeout) change.absoluteTimeout = absoluteTimeout ?? null
-    if (cookieMaxAge !== base.cookieMaxAge) change.cookieMaxAge = cookieMaxAge ?? null
-    return change
-  }
-
   #mayTouch (base: SessionRecord, now: number): boolean {
     return this.#wantsTouch || now - base.lastSeenAt >= this.settings.reissueTime
   }
-}
-
-const NOTHING: Plan = { kind: 'nothing' }
-
-/** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
-function renewalOf (base: SessionRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
-  const { idleTimeout, absoluteTimeout } = base
-  const own = {
-    idleTimeout: settings.idleTimeout === undefined ? idleTimeout : settings.idleTimeout ?? undefined,
-    absoluteTimeout: settings.absoluteTimeout === undefined ? absoluteTimeout : settings.absoluteTimeout ?? undefined
-  }
-  const mayShorten = settings.idleTimeout !== undefined || settings.absoluteTimeout !== undefined
-  const lastSeenAt = Math.max(base.lastSeenAt, Math.floor(now))
-  const expiresAt = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
-  if (expiresAt <= base.expiresAt && !mayShorten) return undefined
-  return { lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, mayShorten }
-}
-
-/** The same change on a record that is not the one it was made on, but alive. */
-export function rebase (change: RecordChange, base: SessionRecord, defaults: Timeouts): RecordChange {
-  return { ...change, base, renewal: renewalOf(base, change.settings, defaults, change.now) }
-}
-
-/** The record after a change, as far as this process knows it. */
-export function changedRecord ({ base, set, delete: deleted, settings, renewal }: RecordChange, version: number): SessionRecord {
-  const data = new Map([...base.data, ...set])
-  for (const key of deleted) data.delete(key)
-  const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
-  const { lastSeenAt, expiresAt } = renewal ?? base
-  return { ...base, ...own, data, version, lastSeenAt, expiresAt, writes: base.writes ?? new Map() }
-}
-
-function isChange (values: ValueChanges, settings: SettingsChange): boolean {
-  return values.set.size > 0 || values.delete.length > 0 || Object.keys(settings).length > 0
-}
-
-function ownSettings ({ idleTimeout, absoluteTimeout, cookieMaxAge }: SessionRecord): OwnSettings {
-  return { idleTimeout, absoluteTimeout, cookieMaxAge }
-}
-
-function narrower (first: Keep, second: Keep): Keep {
-  if (first === true) return second
-  if (second === true) return first
-  return Array.isArray(first) && Array.isArray(second) ? first.filter(key => second.includes(key)) : false
 }

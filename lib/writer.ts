@@ -4,7 +4,8 @@ import { tellConflict, tellGone, type GoneReason } from './events.js'
 import { isExpired, type Timeouts } from './expiry.js'
 import { NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
-import { changedRecord, rebase, type Plan, type SessionState } from './session.js'
+import { changedRecord, rebase, type Plan } from './plan.js'
+import type { SessionState } from './session.js'
 
 /** Repetitions of a write whose conditions failed although the session is alive, before the visitor is asked to repeat. */
 const ATTEMPTS = 5

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createFormats } from '../lib/codec.js'
-import { changedRecord, rebase, SessionState, type Plan, type SessionSettings } from '../lib/session.js'
+import { changedRecord, type Plan } from '../lib/plan.js'
+import { SessionState, type SessionSettings } from '../lib/session.js'
 import { Tokens } from '../lib/token.js'
 import type { SessionRecord } from '../types/repository.js'
 
@@ -250,27 +251,6 @@ t.test('forgetting asks for the token to be cleared and leaves nothing', async t
   t.same([state.id, state.key, state.record, state.own, state.values.keys()], [undefined, undefined, undefined, {}, []])
   t.same(state.delivery, { token: 'clear' })
   t.equal(state.plan(NOW, false).kind, 'nothing')
-})
-
-t.test('a change on another record than it was made on is computed anew', async t => {
-  const { state, record } = stored()
-  assign(state, 'a', 2)
-  const { change } = only(state.plan(NOW + 10, false), 'save')
-  const longer = { ...record, version: 8, lastSeenAt: NOW + 90, expiresAt: NOW + 7290, idleTimeout: 7200 }
-  t.match(rebase(change, longer, settings), { base: longer, renewal: undefined, set: change.set })
-  const own = { ...record, idleTimeout: 9000, expiresAt: NOW + 100 }
-  t.match(rebase(change, own, settings).renewal, { idleTimeout: 9000, expiresAt: NOW + 9010 })
-})
-
-t.test('a record after a change is known without another read', async t => {
-  const { state, record } = stored({ writes: undefined })
-  state.values.delete('a')
-  assign(state, 'b', 1)
-  const { change } = only(state.plan(NOW - 1, false), 'save')
-  t.equal(change.renewal, undefined)
-  const after = changedRecord(change, 5)
-  t.same([...after.data.keys()], ['list', 'b'])
-  t.match(after, { version: 5, expiresAt: record.expiresAt, lastSeenAt: NOW, writes: new Map() })
 })
 
 t.test('a session keeps the format of its record until it is regenerated', async t => {

@@ -1,5 +1,5 @@
 import { REPLACED_LIFE } from '../lib/commands.js'
-import { changedRecord } from '../lib/session.js'
+import { changedRecord } from '../lib/plan.js'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
 
 /**

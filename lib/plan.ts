@@ -1,0 +1,104 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
+import { decodeValue, type Formats } from './codec.js'
+import { mergedData } from './commands.js'
+import { endOf, timeoutsOf, type OwnTimeouts, type Timeouts } from './expiry.js'
+import type { ValueChanges, Values } from './values.js'
+
+/** What is to be done about a session. Deciding is here, doing is the writer's. */
+export type Plan =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
+  | { readonly kind: 'save', readonly change: RecordChange }
+  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number }
+  | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
+  | { readonly kind: 'discard', readonly old: SessionRecord }
+
+/** What the browser is to be told at the end of the request. */
+export interface Delivery {
+  readonly token?: 'send' | 'clear'
+  /** Whether data was written, so that reads may lag behind for a moment. */
+  readonly wrote?: true
+}
+
+/** What `regenerate` keeps: the named keys, all, or none. */
+export type Keep = readonly string[] | boolean
+
+/** A session's own settings, as they are to be stored. */
+export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
+
+/** Nothing is to be done. */
+export const NOTHING: Plan = { kind: 'nothing' }
+
+/** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
+export function renewalOf (base: SessionRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
+  const { idleTimeout, absoluteTimeout } = base
+  const own = {
+    idleTimeout: settings.idleTimeout === undefined ? idleTimeout : settings.idleTimeout ?? undefined,
+    absoluteTimeout: settings.absoluteTimeout === undefined ? absoluteTimeout : settings.absoluteTimeout ?? undefined
+  }
+  const mayShorten = settings.idleTimeout !== undefined || settings.absoluteTimeout !== undefined
+  const lastSeenAt = Math.max(base.lastSeenAt, Math.floor(now))
+  const expiresAt = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
+  if (expiresAt <= base.expiresAt && !mayShorten) return undefined
+  return { lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, mayShorten }
+}
+
+/** The same change on a record that is not the one it was made on, but alive. */
+export function rebase (change: RecordChange, base: SessionRecord, defaults: Timeouts): RecordChange {
+  return { ...change, base, renewal: renewalOf(base, change.settings, defaults, change.now) }
+}
+
+/** The record after a change, as far as this process knows it. */
+export function changedRecord (change: RecordChange, version: number): SessionRecord {
+  const { base, settings, renewal } = change
+  const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
+  const { lastSeenAt, expiresAt } = renewal ?? base
+  return { ...base, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: base.writes ?? new Map() }
+}
+
+/** Whether anything would be written. */
+export function isChange (values: ValueChanges, settings: SettingsChange): boolean {
+  return values.set.size > 0 || values.delete.length > 0 || Object.keys(settings).length > 0
+}
+
+/** The settings of its own that a record has. */
+export function ownSettingsOf ({ idleTimeout, absoluteTimeout, cookieMaxAge }: SessionRecord): OwnSettings {
+  return { idleTimeout, absoluteTimeout, cookieMaxAge }
+}
+
+/** What is kept by two that follow each other. */
+export function narrower (first: Keep, second: Keep): Keep {
+  if (first === true) return second
+  if (second === true) return first
+  return Array.isArray(first) && Array.isArray(second) ? first.filter(key => second.includes(key)) : false
+}
+
+/** What of a session's own settings differs from what is stored. */
+export function settingsChangeOf (own: OwnSettings, base: SessionRecord): SettingsChange {
+  const change: { -readonly [Name in keyof SettingsChange]: SettingsChange[Name] } = {}
+  const { idleTimeout, absoluteTimeout, cookieMaxAge } = own
+  if (idleTimeout !== base.idleTimeout) change.idleTimeout = idleTimeout ?? null
+  if (absoluteTimeout !== base.absoluteTimeout) change.absoluteTimeout = absoluteTimeout ?? null
+  if (cookieMaxAge !== base.cookieMaxAge) change.cookieMaxAge = cookieMaxAge ?? null
+  return change
+}
+
+/**
+ * Takes the values that are kept of a record anew, because it has changed since it was read; what the application has
+ * changed itself meanwhile stands.
+ */
+export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, formats: Formats): void {
+  for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
+    const isKept = keep === true || (Array.isArray(keep) && keep.includes(key))
+    if (!isKept || !isDeepStrictEqual(values.get(key), read(before, key, formats))) continue
+    const value = read(present, key, formats)
+    if (value === undefined) values.delete(key)
+    else values.set(key, value)
+  }
+}
+
+function read ({ data, format }: SessionRecord, key: string, formats: Formats): unknown {
+  const stored = data.get(key)
+  return stored === undefined ? undefined : decodeValue(formats.named(format), stored)
+}

@@ -1,0 +1,74 @@
+import t from 'tap'
+import { changedRecord, isChange, narrower, ownSettingsOf, rebase, renewalOf, settingsChangeOf } from '../lib/plan.js'
+import type { RecordChange, SessionRecord } from '../types/repository.js'
+
+const NOW = 1_800_000_000
+const defaults = { idleTimeout: 7200, absoluteTimeout: 43_200 }
+const text = (value: unknown) => ({ S: JSON.stringify(value) })
+
+const record: SessionRecord = {
+  key: 'k', data: new Map([['a', text(1)], ['list', text([1])]]), version: 4, createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + 7200, writes: new Map([['w', 1]])
+}
+
+function aChange (parts: Partial<RecordChange> = {}): RecordChange {
+  return { set: new Map([['a', text(2)]]), delete: [], settings: {}, renewal: undefined, base: record, now: NOW + 10, ...parts }
+}
+
+t.test('a renewal prolongs, or there is none', async t => {
+  t.same(renewalOf(record, {}, defaults, NOW + 10.7), {
+    lastSeenAt: NOW + 10, expiresAt: NOW + 7210, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false
+  })
+  t.equal(renewalOf(record, {}, defaults, NOW + 0.9), undefined, 'within the same second')
+  t.equal(renewalOf(record, {}, defaults, NOW - 100), undefined, 'by a clock that runs behind')
+  t.equal(renewalOf({ ...record, createdAt: NOW - 43_000, expiresAt: NOW + 200 }, {}, defaults, NOW + 10), undefined, 'past the absolute end')
+})
+
+t.test('a renewal goes by the timeouts of the session, and by those it is being given', async t => {
+  const own = { ...record, idleTimeout: 60, absoluteTimeout: false, expiresAt: NOW + 60 } as const
+  t.match(renewalOf(own, {}, defaults, NOW + 10), { expiresAt: NOW + 70, idleTimeout: 60, absoluteTimeout: false, mayShorten: false })
+  t.match(renewalOf(own, { idleTimeout: 20 }, defaults, NOW + 10), { expiresAt: NOW + 30, idleTimeout: 60, mayShorten: true })
+  t.match(renewalOf(own, { idleTimeout: null }, defaults, NOW + 10), { expiresAt: NOW + 7210, mayShorten: true })
+  t.match(renewalOf(own, { idleTimeout: false, absoluteTimeout: null }, defaults, NOW + 10), { expiresAt: NOW + 43_200 })
+  t.match(renewalOf(own, { absoluteTimeout: 30 }, defaults, NOW + 10), { expiresAt: NOW + 30, mayShorten: true })
+})
+
+t.test('a change on another record than it was made on is computed anew', async t => {
+  const longer = { ...record, version: 8, lastSeenAt: NOW + 90, expiresAt: NOW + 7290, idleTimeout: 7200 }
+  const change = aChange()
+  t.same(rebase(change, longer, defaults), { ...change, base: longer, renewal: undefined })
+  const own = { ...record, idleTimeout: 9000, expiresAt: NOW + 100 }
+  t.match(rebase(change, own, defaults).renewal, { idleTimeout: 9000, expiresAt: NOW + 9010 })
+})
+
+t.test('a record after a change is known without another read', async t => {
+  const renewal = renewalOf(record, {}, defaults, NOW + 10)
+  const after = changedRecord(aChange({ set: new Map([['b', text(1)]]), delete: ['a', 'absent'], renewal, settings: { idleTimeout: 9, absoluteTimeout: null, cookieMaxAge: 5 } }), 5)
+  t.same([...after.data.keys()], ['list', 'b'])
+  t.match(after, { key: 'k', version: 5, createdAt: NOW, lastSeenAt: NOW + 10, expiresAt: NOW + 7210, idleTimeout: 9, absoluteTimeout: undefined, cookieMaxAge: 5 })
+  t.equal(after.writes, record.writes)
+  t.match(changedRecord(aChange(), 5), { lastSeenAt: NOW, expiresAt: NOW + 7200 })
+  t.same(changedRecord(aChange({ base: { ...record, writes: undefined } }), 5).writes, new Map(), 'whatever was written has the map of write tokens')
+})
+
+t.test('settings of its own change where they differ from what is stored', async t => {
+  const own = { idleTimeout: 60, absoluteTimeout: false, cookieMaxAge: 5 } as const
+  t.same(settingsChangeOf({}, record), {})
+  t.same(settingsChangeOf(own, record), own)
+  t.same(settingsChangeOf(own, { ...record, ...own }), {})
+  t.same(settingsChangeOf({}, { ...record, ...own }), { idleTimeout: null, absoluteTimeout: null, cookieMaxAge: null })
+  t.same(ownSettingsOf({ ...record, ...own }), own)
+})
+
+t.test('a change is a value set, a key deleted or a setting, and nothing else', async t => {
+  const none = { set: new Map(), delete: [] }
+  t.equal(isChange(none, {}), false)
+  t.equal(isChange({ ...none, set: new Map([['a', text(1)]]) }, {}), true)
+  t.equal(isChange({ ...none, delete: ['a'] }, {}), true)
+  t.equal(isChange(none, { cookieMaxAge: null }), true)
+})
+
+t.test('of two that keep, the lesser counts', async t => {
+  for (const [first, second, expected] of [
+    [true, true, true], [true, ['a'], ['a']], [['a'], true, ['a']], [['a', 'b'], ['b', 'c'], ['b']], [false, true, false], [['a'], false, false], [false, ['a'], false]
+  ] as const) t.same(narrower(first, second), expected)
+})

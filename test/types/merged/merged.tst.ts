@@ -1,0 +1,72 @@
+import Fastify from 'fastify'
+import { expect, test } from 'tstyche'
+import dynamoSession, { SessionManager, type DynamoSessionOptions, type Session, type SessionKey } from '../../../index.js'
+
+declare module '../../../types/session.js' {
+  interface SessionData {
+    userId: string
+    cart: Array<{ name: string, quantity: number }>
+    /** A key that a member has too. */
+    save: boolean
+  }
+}
+
+declare const session: Session
+const app = Fastify()
+
+test('a value has the type that the application declared', () => {
+  expect(session.get('userId')).type.toBe<string | undefined>()
+  expect(session.take('cart')).type.toBe<Array<{ name: string, quantity: number }> | undefined>()
+  expect(session.userId).type.toBe<string | undefined>()
+  expect(session.cart).type.toBe<Array<{ name: string, quantity: number }> | undefined>()
+  expect(session.get('save')).type.toBe<boolean | undefined>()
+})
+
+test('a typo in a key and a wrong value are errors', () => {
+  expect(session.get).type.not.toBeCallableWith('userID')
+  expect(session.has).type.not.toBeCallableWith('userID')
+  expect(session.set).type.not.toBeCallableWith('userId', 42)
+  expect(session.set).type.not.toBeCallableWith('cart', [{ name: 'apple' }])
+  expect(session).type.not.toHaveProperty('userID')
+})
+
+test('undefined deletes, by set and by assignment', () => {
+  expect(session.set).type.toBeCallableWith('userId', undefined)
+  session.userId = undefined
+})
+
+test('members keep their types beside the data', () => {
+  expect(session.save()).type.toBe<Promise<void>>()
+  expect(session.regenerate(['cart'])).type.toBe<Promise<void>>()
+  expect(session.keys()).type.toBe<SessionKey[]>()
+  expect<SessionKey>().type.toBe<'userId' | 'cart' | 'save'>()
+  expect(session.data().cart).type.toBe<Array<{ name: string, quantity: number }> | undefined>()
+  expect(session.idleTimeout).type.toBe<number | false>()
+  session.idleTimeout = undefined
+  expect(session.id).type.toBe<string | undefined>()
+})
+
+test('requests and the application are decorated', () => {
+  app.get('/', async request => {
+    expect(request.session).type.toBe<Session>()
+  })
+  expect(app.sessions).type.toBe<SessionManager>()
+  app.get('/off', { config: { session: false } }, async () => {})
+})
+
+test('the plugin takes its options, and the name of a table for short', () => {
+  expect(app.register).type.toBeCallableWith(dynamoSession, { table: 'sessions', idleTimeout: false as const })
+  expect(app.register).type.toBeCallableWith(dynamoSession, 'sessions')
+  expect(app.register).type.not.toBeCallableWith(dynamoSession, { table: 'sessions', tabel: 'x' })
+  expect(app.register).type.not.toBeCallableWith(dynamoSession, { table: 5 })
+  expect(app.register).type.not.toBeCallableWith(dynamoSession, {})
+  expect<{ table: string, conflict: 'reject' }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+})
+
+test('the manager gives sessions of the same type', async () => {
+  const manager = new SessionManager('sessions')
+  expect(manager.create).type.toBeCallableWith({ userId: 'u' })
+  expect(manager.create).type.not.toBeCallableWith({ userID: 'u' })
+  expect(manager.load('id')).type.toBe<Promise<Session | null>>()
+  expect(manager.load('id', { required: true })).type.toBe<Promise<Session>>()
+})
