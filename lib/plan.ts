@@ -44,6 +44,11 @@ export function renewalOf (base: SessionRecord, settings: SettingsChange, defaul
   return { lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, mayShorten }
 }
 
+/** Least seconds between two renewals: a session with a shorter idle timeout of its own is renewed within a tenth of it. */
+export function reissueTimeOf ({ idleTimeout }: SessionRecord, reissueTime: number): number {
+  return typeof idleTimeout === 'number' ? Math.min(reissueTime, idleTimeout / 10) : reissueTime
+}
+
 /** The same change on a record that is not the one it was made on, but alive. */
 export function rebase (change: RecordChange, base: SessionRecord, defaults: Timeouts): RecordChange {
   return { ...change, base, renewal: renewalOf(base, change.settings, defaults, change.now) }

@@ -2,7 +2,7 @@ import type { SessionRecord } from '../types/repository.js'
 import type { Formats } from './codec.js'
 import { endOf, timeoutsOf, type Timeouts } from './expiry.js'
 import {
-  isChange, narrower, NOTHING, ownSettingsOf, renewalOf, settingsChangeOf, takeAnew, type Delivery, type Keep, type OwnSettings,
+  isChange, narrower, NOTHING, ownSettingsOf, reissueTimeOf, renewalOf, settingsChangeOf, takeAnew, type Delivery, type Keep, type OwnSettings,
   type Plan
 } from './plan.js'
 import { hash, type Tokens } from './token.js'
@@ -208,6 +208,6 @@ export class SessionState {
   }
 
   #mayTouch (base: SessionRecord, now: number): boolean {
-    return this.#wantsTouch || now - base.lastSeenAt >= this.settings.reissueTime
+    return this.#wantsTouch || now - base.lastSeenAt >= reissueTimeOf(base, this.settings.reissueTime)
   }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { changedRecord, isChange, narrower, ownSettingsOf, rebase, renewalOf, settingsChangeOf } from '../lib/plan.js'
+import { changedRecord, isChange, narrower, ownSettingsOf, rebase, reissueTimeOf, renewalOf, settingsChangeOf } from '../lib/plan.js'
 import type { RecordChange, SessionRecord } from '../types/repository.js'
 
 const NOW = 1_800_000_000
@@ -71,4 +71,12 @@ t.test('of two that keep, the lesser counts', async t => {
   for (const [first, second, expected] of [
     [true, true, true], [true, ['a'], ['a']], [['a'], true, ['a']], [['a', 'b'], ['b', 'c'], ['b']], [false, true, false], [['a'], false, false], [false, ['a'], false]
   ] as const) t.same(narrower(first, second), expected)
+})
+
+t.test('a shorter idle timeout of its own is renewed within a tenth of it, so that a session in use lives', async t => {
+  t.equal(reissueTimeOf(record, 720), 720)
+  t.equal(reissueTimeOf({ ...record, idleTimeout: 300 }, 720), 30)
+  t.equal(reissueTimeOf({ ...record, idleTimeout: 86_400 }, 720), 720)
+  t.equal(reissueTimeOf({ ...record, idleTimeout: false }, 720), 720)
+  t.equal(reissueTimeOf({ ...record, idleTimeout: 300 }, 0), 0)
 })

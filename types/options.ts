@@ -74,7 +74,8 @@ export interface DynamoSessionOptions {
   absoluteTimeout?: number | false
   /**
    * Least seconds between two renewals of the idle timeout: a renewal costs one write. Less than `idleTimeout`; `0`
-   * renews on every request. Default `idleTimeout / 10`.
+   * renews on every request. A session with a shorter idle timeout of its own is renewed within a tenth of that.
+   * Default `idleTimeout / 10`.
    */
   reissueTime?: number
   /** Where the last activity is kept. Default and only choice `'table'`. */

@@ -1,5 +1,5 @@
 // One merged interface for all tests: two files that declare one key with two types would not compile together.
-declare module '../../types/session.js' {
+declare module '../../index.js' {
   interface SessionData {
     userId: string
     cart: string[]

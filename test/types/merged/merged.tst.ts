@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { expect, test } from 'tstyche'
 import dynamoSession, { SessionManager, type DynamoSessionOptions, type Session, type SessionKey } from '../../../index.js'
 
-declare module '../../../types/session.js' {
+declare module '../../../index.js' {
   interface SessionData {
     userId: string
     cart: Array<{ name: string, quantity: number }>

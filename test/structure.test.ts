@@ -1,0 +1,218 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/**
+ * The house from top to bottom: a room imports only rooms that stand below it. A new room gets its place here, which is
+ * the moment to ask what it is below of.
+ */
+const ORDER = [
+  'testing/index', 'testing/contract', 'testing/writing', 'testing/records', 'testing/memory',
+  'index',
+  'lib/start', 'lib/lifecycle', 'lib/manager', 'lib/keeper',
+  'lib/visit', 'lib/table', 'lib/transport', 'lib/writer', 'lib/face',
+  'lib/options', 'lib/session', 'lib/plan', 'lib/values', 'lib/codec', 'lib/native', 'lib/json',
+  'lib/client', 'lib/repository', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
+  'lib/cookie', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline',
+  'lib/plain', 'lib/names', 'lib/errors'
+]
+
+/** A format is declared where formats are chosen, and made below: the one type that goes up. */
+const UPWARD_TYPES = ['lib/native → lib/codec', 'lib/json → lib/codec']
+
+/** Who may import what from outside at run time. Types are free. */
+const OWNERS: Readonly<Record<string, readonly string[]>> = {
+  'fastify-plugin': ['index'],
+  '@aws-sdk/client-dynamodb': ['lib/client', 'lib/repository', 'lib/table'],
+  '@aws-sdk/util-dynamodb': ['lib/native'],
+  'node:crypto': ['lib/token'],
+  '@fastify/cookie': ['lib/token'],
+  cookie: ['lib/cookie'],
+  vary: ['lib/transport'],
+  'fastest-levenshtein': ['lib/options'],
+  '@fastify/error': ['lib/errors'],
+  'node:diagnostics_channel': ['lib/events']
+}
+
+/** Helpers of Node that reach nothing outside. Whoever needs them may have them. */
+const FREE = ['node:timers/promises', 'node:util']
+
+/** Rooms whose test file has another name than theirs. What only lists exports is tested where they are used. */
+const TESTS: Readonly<Record<string, string>> = {
+  index: 'plugin', 'testing/index': 'contract', 'testing/memory': 'contract', 'testing/writing': 'contract', 'testing/records': 'contract'
+}
+
+const LONGEST_ROOM = 220
+
+interface Import {
+  readonly from: string
+  /** A room such as `lib/token`, or the name of a package. */
+  readonly to: string
+  readonly isInside: boolean
+  readonly isType: boolean
+}
+
+const rooms = ['index', ...['lib', 'types', 'testing'].flatMap(modulesIn)]
+const imports = rooms.flatMap(importsOf)
+
+function modulesIn (folder: string): string[] {
+  return readdirSync(join(root, folder)).map(file => `${folder}/${file.replace(/\.ts$/, '')}`)
+}
+
+function read (path: string): string {
+  return readFileSync(join(root, path), 'utf8')
+}
+
+function parse (room: string): ts.SourceFile {
+  return ts.createSourceFile(`${room}.ts`, read(`${room}.ts`), ts.ScriptTarget.Latest, true)
+}
+
+function importsOf (room: string): Import[] {
+  const found: Import[] = []
+  const note = (specifier: ts.Node, isType: boolean): void => {
+    const text = ts.isStringLiteral(specifier) ? specifier.text : `computed: ${specifier.getText()}`
+    const isInside = text.startsWith('.')
+    found.push({ from: room, to: isInside ? posix.join(posix.dirname(room), text).replace(/\.js$/, '') : text, isInside, isType })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) note(node.moduleSpecifier, isTypeImport(node.importClause))
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) note(node.moduleSpecifier, isTypeExport(node))
+    else if (ts.isImportTypeNode(node)) note(ts.isLiteralTypeNode(node.argument) ? node.argument.literal : node.argument, true)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) note(node.arguments[0] as ts.Node, false)
+    ts.forEachChild(node, visit)
+  }
+  visit(parse(room))
+  return found
+}
+
+function isTypeImport (clause: ts.ImportClause | undefined): boolean {
+  if (clause === undefined) return false
+  if (clause.isTypeOnly) return true
+  const named = clause.namedBindings
+  if (clause.name !== undefined || named === undefined || !ts.isNamedImports(named)) return false
+  return named.elements.every(element => element.isTypeOnly)
+}
+
+function isTypeExport (node: ts.ExportDeclaration): boolean {
+  if (node.isTypeOnly) return true
+  const clause = node.exportClause
+  return clause !== undefined && ts.isNamedExports(clause) && clause.elements.every(element => element.isTypeOnly)
+}
+
+t.test('every room has a place in the order, and every place a room', async t => {
+  const placed = rooms.filter(room => !room.startsWith('types/'))
+  t.same(placed.sort(), [...ORDER].sort())
+})
+
+t.test('imports run one way: from a room to those below it', async t => {
+  const upward = imports.filter(({ from, to, isInside }) =>
+    isInside && !from.startsWith('types/') && !to.startsWith('types/') && ORDER.indexOf(to) <= ORDER.indexOf(from))
+  t.same(upward.filter(({ isType }) => !isType), [], 'no room loads one above it')
+  t.same(upward.map(({ from, to }) => `${from} → ${to}`).sort(), [...UPWARD_TYPES].sort(), 'and no type comes from above but a format')
+})
+
+t.test('types are imported as types only, and import nothing but types', async t => {
+  t.same(imports.filter(({ from, to, isType }) => !isType && (from.startsWith('types/') || to.startsWith('types/'))), [])
+  for (const room of rooms.filter(room => room.startsWith('types/'))) {
+    const { outputText } = ts.transpileModule(read(`${room}.ts`), { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, removeComments: true } })
+    t.equal(outputText.trim(), 'export {};', `${room} compiles to nothing`)
+  }
+})
+
+t.test('each outside thing has its owners', async t => {
+  const owners: Record<string, string[]> = {}
+  for (const { from, to, isInside, isType } of imports) {
+    if (isInside || isType || FREE.includes(to) || from.startsWith('testing/')) continue
+    owners[to] = [...new Set([...owners[to] ?? [], from])].sort()
+  }
+  t.same(owners, OWNERS)
+  const forTests = imports.filter(({ from, isInside, isType }) => from.startsWith('testing/') && !isInside && !isType)
+  t.same(forTests.filter(({ to }) => !to.startsWith('node:')), [], 'what helps applications to test brings no package with it')
+})
+
+t.test('every package that is imported is a dependency or a peer, and every dependency is imported', async t => {
+  const { dependencies, peerDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>
+  const outside = imports.filter(({ to, isInside }) => !isInside && !to.startsWith('node:'))
+  const allowed = Object.keys({ ...dependencies, ...peerDependencies })
+  t.same([...new Set(outside.map(({ to }) => to))].sort(), allowed.sort())
+})
+
+t.test('each room has a test file', async t => {
+  const missing = rooms.filter(room => !room.startsWith('types/'))
+    .map(room => `test/${TESTS[room] ?? posix.basename(room)}.test.ts`)
+    .filter(path => !existsSync(join(root, path)))
+  t.same([...new Set(missing)], [])
+})
+
+t.test('a room is small enough to be read in one go', async t => {
+  const large = rooms.map(room => ({ room, lines: read(`${room}.ts`).trimEnd().split('\n').length }))
+    .filter(({ lines }) => lines > LONGEST_ROOM)
+  t.same(large, [])
+})
+
+t.test('shipped code has no any, no silenced compiler, no silenced coverage or lint', async t => {
+  for (const room of rooms) {
+    const found: string[] = []
+    const visit = (node: ts.Node): void => {
+      if (node.kind === ts.SyntaxKind.AnyKeyword) found.push(node.parent.getText())
+      ts.forEachChild(node, visit)
+    }
+    visit(parse(room))
+    t.same(found, [], `no any in ${room}`)
+    t.notMatch(read(`${room}.ts`), /@ts-(ignore|expect-error|nocheck)|eslint-disable|(c8|istanbul|v8) ignore/, `nothing silenced in ${room}`)
+  }
+})
+
+t.test('nothing names a machine, a registry or unfinished work', async t => {
+  const files = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'index.ts', '.ci/run', 'package.json',
+    ...['lib', 'types', 'testing', 'test', 'demo', 'examples', 'scripts', 'docs'].flatMap(filesIn)]
+  // Written so that this file does not find itself.
+  const MACHINE = new RegExp('(^|[^\\w.-])/(' + ['home', 'root', 'work', 'Users'].join('|') + ')/|https?://registry' + '\\.')
+  const UNFINISHED = new RegExp('\\b(' + ['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|') + ')\\b')
+  for (const file of files) {
+    t.notMatch(read(file), MACHINE, `no machine in ${file}`)
+    t.notMatch(read(file), UNFINISHED, `nothing left open in ${file}`)
+  }
+  t.notMatch(read('package-lock.json'), '"resolved"', 'whoever installs does so from a registry of their own choice')
+})
+
+function filesIn (folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => posix.join(entry.parentPath, entry.name).slice(root.length + 1))
+}
+
+t.test('package.json ships the build and the documents, and leads every entry to a room', async t => {
+  const { name, type, engines, files, exports, types, sideEffects, ...rest } = JSON.parse(read('package.json')) as Record<string, any>
+  t.same([name, type, sideEffects, engines], ['fastify-dynamodb-session', 'module', false, { node: '>=20.19' }])
+  t.same(files, ['dist', 'CHANGELOG.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
+  for (const file of ['README.md', 'LICENSE', ...files.slice(1)]) t.ok(existsSync(join(root, file)), file)
+  t.equal(types, exports['.'].types)
+  for (const [entry, room] of [['.', 'index'], ['./testing', 'testing/index']] as const) {
+    t.same(exports[entry], { types: `./dist/${room}.d.ts`, default: `./dist/${room}.js` })
+    t.same(Object.keys(exports[entry]), ['types', 'default'], 'the compiler takes the first condition that fits')
+    t.ok(rooms.includes(room))
+  }
+  t.same(Object.keys(exports), ['.', './testing', './package.json'])
+  t.same(rest['bundledDependencies'], undefined)
+  for (const range of Object.values<string>(rest['dependencies'])) t.match(range, /^\^\d/, 'a dependency may move within its major version')
+  for (const version of Object.values<string>(rest['devDependencies'])) t.match(version, /^\d+\.\d+\.\d+$/, 'what builds and tests is pinned')
+  for (const peer of Object.keys(rest['peerDependencies'])) t.ok(peer in rest['devDependencies'], `${peer} is here for the tests`)
+})
+
+t.test('the design page describes the rooms, each once and from top to bottom', async t => {
+  const [, table = ''] = read('docs/design.md').split('| room | does |')
+  const described = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([\w/]+)`/g)].map(([, name]) => name))
+  t.same(described, ['testing/', ...ORDER.filter(room => !room.startsWith('testing/')).map(room => room.replace('lib/', ''))])
+})
+
+t.test('the design page describes the states that a session has', async t => {
+  const [, table = ''] = read('docs/design.md').split('| state | meaning |')
+  const described = [...(table.split('\n\n')[0] ?? '').matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
+  const [, union = ''] = /type Status = (.*)/.exec(read('lib/session.ts')) ?? []
+  t.same(described, union.split(' | ').map(word => word.replaceAll("'", '')))
+})
