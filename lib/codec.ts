@@ -3,6 +3,7 @@ import type { StoredValue } from '../types/repository.js'
 import { errors, safeCause } from './errors.js'
 import { jsonFormat } from './json.js'
 import { nativeFormat } from './native.js'
+import { Refusal } from './plain.js'
 
 /** A format: one value to one attribute and back. Both directions throw what they cannot do. */
 export interface Format {
@@ -38,9 +39,13 @@ export function encodeValue (format: Format, key: string, value: unknown): Store
   try {
     return format.encode(value)
   } catch (cause) {
-    const reason = cause instanceof RangeError ? 'it is nested too deeply' : safeCause(cause).message
-    throw new errors.UnsupportedValue(key, reason, { cause: safeCause(cause) })
+    throw new errors.UnsupportedValue(key, reasonOf(cause), { cause: safeCause(cause) })
   }
+}
+
+function reasonOf (cause: unknown): string {
+  if (cause instanceof Refusal) return cause.message
+  return isOverflow(cause) ? 'it is nested too deeply' : 'its format refused it, and the cause says why'
 }
 
 /** Decodes the value of a session key. */
@@ -53,6 +58,11 @@ export function decodeValue (format: Format, stored: StoredValue): unknown {
   }
 }
 
+/** A codec may walk a value until the stack is full. */
+function isOverflow (cause: unknown): boolean {
+  return cause instanceof RangeError && cause.message.includes('call stack')
+}
+
 function nameOf (cause: unknown): string {
   return cause instanceof Error ? cause.name : 'unknown'
 }
@@ -63,11 +73,12 @@ function customFormat (codec: Codec): Format {
     encode (value) {
       const stored: unknown = codec.encode(value)
       if (typeof stored === 'string') return { S: stored }
-      if (stored instanceof Uint8Array) return { B: stored }
-      throw new TypeError('the codec must encode to text or bytes')
+      // Copied both ways: a codec may give out the very bytes that it got, and the application may change them in place.
+      if (stored instanceof Uint8Array) return { B: new Uint8Array(stored) }
+      throw new Refusal('the codec must encode to text or bytes')
     },
     decode (stored) {
-      const content = stored.S ?? stored.B
+      const content = stored.S ?? (stored.B === undefined ? undefined : new Uint8Array(stored.B))
       if (content === undefined) throw new TypeError('neither text nor bytes')
       return codec.decode(content)
     }

@@ -16,6 +16,8 @@ const LONGEST_LIFE = 400 * 24 * 60 * 60
 /** RFC 6265bis, 5.6: a longer name and value, and a longer attribute value, are ignored. */
 const LARGEST_COOKIE = 4096
 const LONGEST_ATTRIBUTE = 1024
+/** What encoding adds to a token: the signature has 43 characters of base64, and each + and / of them takes 3 bytes. */
+const LARGEST_ENCODING = 86
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/
@@ -49,7 +51,7 @@ export function resolveCookie (given: CookieOptions, suffix: string, tokenLength
   const settings = { ...cookie, name: known.name ?? defaultName(cookie) + suffix }
   assertAccepted(settings)
   // The companion's name is the longer one, the token's value the longer one by far.
-  if (settings.name.length + 2 + tokenLength * 3 > LARGEST_COOKIE) {
+  if (settings.name.length + 2 + tokenLength + LARGEST_ENCODING > LARGEST_COOKIE) {
     throw new errors.BadOption('cookie.name', 'is too long beside the token: browsers take 4096 bytes, name and value')
   }
   return Object.freeze(settings)

@@ -60,14 +60,18 @@ function redact (text: string): string {
   return text.replace(ARN, 'arn:[redacted]').replace(ACCOUNT, '[redacted]')
 }
 
+/** Causes of causes that are kept. A chain may lead back to its beginning. */
+const LONGEST_CHAIN = 10
+
 /**
  * The cause to keep with an error of ours. AWS names roles, accounts and tables in its texts, and Fastify logs the whole
  * chain of causes, so such a text is replaced; name, stack and request id stay.
  */
-export function safeCause (cause: unknown): Error {
+export function safeCause (cause: unknown, depth = 1): Error {
   if (!(cause instanceof Error)) return new Error(redact(String(cause)))
-  if (redact(cause.message) === cause.message) return cause
-  const copy = new Error(redact(cause.message))
+  const next = cause.cause === undefined || depth === LONGEST_CHAIN ? undefined : safeCause(cause.cause, depth + 1)
+  if (next === cause.cause && redact(cause.message) === cause.message) return cause
+  const copy = new Error(redact(cause.message), next === undefined ? undefined : { cause: next })
   copy.name = cause.name
   copy.stack = redact(cause.stack ?? '')
   if ('$metadata' in cause) Object.assign(copy, { $metadata: cause.$metadata })

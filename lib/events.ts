@@ -34,13 +34,16 @@ export async function traced<T> (operation: Operation, report: CallReport, call:
   const trace = traces.get(operation)
   if (trace?.hasSubscribers !== true) return await call()
   const start = performance.now()
-  return await trace.tracePromise(async () => {
+  let answer: T | undefined
+  // The channel hands its listeners what the traced function resolves to, and an answer holds ids and values.
+  await trace.tracePromise(async () => {
     try {
-      return await call()
+      answer = await call()
     } finally {
       report.duration = performance.now() - start
     }
   }, report)
+  return answer as T
 }
 
 /** Why a session could not be written: it is not there, or another took its place, or its time was up. */

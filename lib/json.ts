@@ -1,6 +1,9 @@
 import type { Format } from './codec.js'
 import { classOf, isPlainObject, refuse } from './plain.js'
 
+/** Far beyond what anybody means, and well within what comparing two values can take before the stack is full. */
+const MAX_DEPTH = 500
+
 /** JSON text: the fastest format. What JSON would change in silence is refused. */
 export const jsonFormat: Format = {
   name: undefined,
@@ -34,6 +37,7 @@ function assertJson (value: unknown, ancestors: Set<object>): void {
 
 function assertJsonObject (value: object, ancestors: Set<object>): void {
   if (ancestors.has(value)) refuse('a reference to itself', 'store its parts')
+  if (ancestors.size === MAX_DEPTH) refuse(`more than ${MAX_DEPTH} levels`, 'store it flatter')
   ancestors.add(value)
   if (Array.isArray(value)) {
     // By index, because a hole would become null.

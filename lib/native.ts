@@ -1,4 +1,4 @@
-import { convertToAttr, convertToNative } from '@aws-sdk/util-dynamodb'
+import { convertToNative } from '@aws-sdk/util-dynamodb'
 import type { StoredValue } from '../types/repository.js'
 import type { Format } from './codec.js'
 import { fromAttributeName, toAttributeName } from './names.js'
@@ -28,28 +28,31 @@ export const nativeFormat: Format = {
 
 function encode (value: unknown, depth: number): StoredValue {
   if (typeof value !== 'object' || value === null) return encodeScalar(value)
-  if (Array.isArray(value)) return { L: Array.from(value, member => encode(member, deeper(depth))) }
-  if (isPlainObject(value)) return encodeMap(value, depth)
   if (Object.getPrototypeOf(value) === Set.prototype) return encodeSet(value as Set<unknown>)
-  return encodeScalar(value)
-}
-
-function deeper (depth: number): number {
+  const isList = Array.isArray(value)
+  if (!isList && !isPlainObject(value)) return encodeScalar(value)
   if (depth > MAX_DEPTH) refuse(`more than ${MAX_DEPTH} levels`, 'store it flatter')
-  return depth + 1
+  return isList ? { L: Array.from(value, member => encode(member, depth + 1)) } : encodeMap(value, depth)
 }
 
 function encodeMap (value: Record<string, unknown>, depth: number): StoredValue {
   const members: Record<string, StoredValue> = Object.create(null) as Record<string, StoredValue>
   for (const [name, member] of Object.entries(value)) {
-    if (name === '') refuse('an empty member name', 'give it a name')
+    assertName(name)
     if (member !== undefined) members[toAttributeName(name)] = encode(member, depth + 1)
   }
   return { M: members }
 }
 
+/** DynamoDB Local refuses an empty name; dynalite takes it. */
+function assertName (name: string): void {
+  if (name === '') refuse('an empty member name', 'give it a name')
+  if (!name.isWellFormed()) refuse('a member name with half a surrogate pair', 'use format "json"')
+  if (Buffer.byteLength(toAttributeName(name)) > LONGEST_NAME) refuse(`a member name over ${LONGEST_NAME} bytes`, 'give it a shorter name')
+}
+
 function encodeScalar (value: unknown): StoredValue {
-  if (value instanceof Uint8Array) return { B: Uint8Array.from(value) }
+  if (value instanceof Uint8Array) return { B: new Uint8Array(value) }
   switch (typeof value) {
     case 'string':
       if (!value.isWellFormed()) refuse('text with half a surrogate pair', 'use format "json"')
@@ -70,14 +73,14 @@ function encodeNumber (value: number): StoredValue {
   // Read back, a number beyond the safe integers would be a bigint, or another number.
   if (!(size <= Number.MAX_SAFE_INTEGER)) refuse('a number beyond the safe integers', 'store a bigint or a text')
   if (size !== 0 && size < SMALLEST_NUMBER) refuse('a number nearer to zero than 1e-130', 'store a text')
-  return convertToAttr(value)
+  return { N: String(value) }
 }
 
 function encodeBigInteger (value: bigint): StoredValue {
   const size = value < 0n ? -value : value
   if (size <= Number.MAX_SAFE_INTEGER) refuse('a bigint that would be read back as a number', 'store a number')
   if (size >= GREATEST_BIG_INTEGER) refuse('a bigint of more than 38 digits', 'store a text')
-  return convertToAttr(value)
+  return { N: String(value) }
 }
 
 function encodeSet (value: Set<unknown>): StoredValue {
@@ -90,11 +93,15 @@ function encodeSet (value: Set<unknown>): StoredValue {
   if (new Set(members.map(member => String(member[kind as 'S']))).size !== members.length) {
     refuse('a set with the same bytes twice', 'store an array')
   }
-  return convertToAttr(value)
+  if (kind === 'S') return { SS: members.map(({ S }) => S as string) }
+  if (kind === 'N') return { NS: members.map(({ N }) => N as string) }
+  return { BS: members.map(({ B }) => B as Uint8Array) }
 }
 
 function decode (stored: StoredValue): unknown {
   if (stored.L !== undefined) return stored.L.map(decode)
+  if (stored.B !== undefined) return new Uint8Array(stored.B)
+  if (stored.BS !== undefined) return new Set(stored.BS.map(bytes => new Uint8Array(bytes)))
   if (stored.M === undefined) return convertToNative(stored)
   const value = {}
   for (const [attribute, member] of Object.entries(stored.M)) {

