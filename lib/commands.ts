@@ -8,7 +8,7 @@ import {
 } from './item.js'
 
 /**
- * What is said to DynamoDB, as data: nothing here sends. Every write but a delete carries a condition.
+ * What is said to DynamoDB, as data: nothing here sends. Every write carries a condition.
  */
 
 /** More changed keys than this are written as a whole map: an expression may hold 4 KB and 300 operators. */
@@ -35,8 +35,14 @@ export function createCommand (record: SessionRecord, layout: Layout): PutItemCo
   return { TableName: layout.table, Item: toItem(record, layout), ...expression.condition(), ...CAPACITY }
 }
 
+/**
+ * Deletes a record that has no successor. On this condition, because a delete whose answer was lost is repeated and finds
+ * nothing: it could no longer tell of a successor, which would live on.
+ */
 export function destroyCommand (key: string, layout: Layout): DeleteItemCommandInput {
-  return { TableName: layout.table, Key: toKey(key, layout), ReturnValues: 'ALL_OLD', ...CAPACITY }
+  const expression = new Expression()
+  expression.require(`attribute_not_exists(${expression.name(ATTRIBUTES.next)})`)
+  return { TableName: layout.table, Key: toKey(key, layout), ...expression.condition(), ...CAPACITY }
 }
 
 export function saveCommand (

@@ -102,7 +102,7 @@ export function fromVersion (attributes: Readonly<Item> | undefined): number | u
   return fromNumber(attributes?.[ATTRIBUTES.version])
 }
 
-export function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {
+function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {
   if (stored === undefined) return undefined
   const text = stored.S ?? NO_SUCCESSOR
   return text === NO_SUCCESSOR ? text : text.slice(layout.keyPrefix.length)

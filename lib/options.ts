@@ -32,8 +32,10 @@ type Check = (value: unknown) => boolean
 
 /** A table's name or the ARN of one (CreateTable, "TableName"). */
 const TABLE = /^([a-zA-Z0-9_.-]{3,255}|arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table\/[a-zA-Z0-9_.-]{3,255})$/
-const ATTRIBUTE = /^[\x21-\x7e]{1,255}$/
-const HEADER = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** Not a name that plain objects lose. */
+const ATTRIBUTE = /^(?!__proto__$)[\x21-\x7e]{1,255}$/
+/** A header's name, save those that have a meaning of their own in requests or answers of every kind. */
+const HEADER = /^(?!(?:__proto__|cookie|set-cookie|vary|cache-control|host|connection|transfer-encoding|content-.*)$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/i
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 /** DynamoDB's limit for a partition key is 2048 bytes, of which the hash takes 43. */
 const LONGEST_PREFIX = 2005
@@ -63,7 +65,7 @@ const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonl
   reissueTime: [isNumber(0), 'must be seconds, at least 0'],
   idleTracking: [value => value === 'table', 'must be "table"'],
   cookie: [isObject, `must be an object of ${COOKIE_OPTIONS.join(', ')}`],
-  header: [isText(HEADER), 'must be the name of a header'],
+  header: [isText(HEADER), 'must be the name of a header of your own'],
   secrets: [value => isSecret(value) || (Array.isArray(value) && value.length > 0 && [...value].every(isSecret)),
     'must be a text or an array of texts, newest first, none of them empty'],
   idBytes: [isInteger(16, 1024), 'must be a whole number from 16 to 1024'],

@@ -6,7 +6,7 @@ import { createCommand, destroyCommand, mergedData, readCommand, replaceCommand,
 import { withDeadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
-import { ATTRIBUTES, fromItem, fromSuccessor, fromVersion, toItem, type Item, type Layout } from './item.js'
+import { fromItem, fromVersion, toItem, type Item, type Layout } from './item.js'
 import { assertFits, LARGEST_ITEM, sizeOfItem } from './size.js'
 import { makeWriteToken } from './token.js'
 
@@ -89,7 +89,7 @@ export class DynamoRepository implements Repository {
     const input = destroyCommand(key, layout)
     const answer = await this.#send('destroy', { action: 'DeleteItem', consistent: true },
       async signal => await this.#client.send(new DeleteItemCommand(input), { abortSignal: signal }))
-    return fromSuccessor(answer?.Attributes?.[ATTRIBUTES.next], layout)
+    return answer === undefined ? (await this.load(key, true))?.next : undefined
   }
 
   async #update (operation: Operation, input: ReturnType<typeof touchCommand>) {
@@ -121,19 +121,17 @@ export class DynamoRepository implements Repository {
   async #send<T extends Answer> (
     operation: Operation, report: CallReport, send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
   ): Promise<T | undefined> {
-    let answer: T | undefined
-    // Listeners are shown what a traced call returns or throws, so the answer, with its values, does not leave that way.
-    await traced(operation, report, async () => {
+    return await traced(operation, report, async () => {
       try {
-        answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
-        if (answer === undefined) return
+        const answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
+        if (answer === undefined) return undefined
         if (this.expectsCapacity && answer.ConsumedCapacity === undefined) throw new Error('An answer without consumed capacity.')
         if (isTraced(operation)) measure(report, answer, item?.(answer))
+        return answer
       } catch (cause) {
         throw new errors.Unavailable({ cause: safeCause(cause) })
       }
     })
-    return answer
   }
 }
 

@@ -35,7 +35,8 @@ function withoutRegisterOptions (options: DynamoSessionOptions | string): unknow
 function claim (server: object, { layout, cookie, usesCookie, header }: Settings): void {
   const claims = taken.get(server) ?? new Set()
   taken.set(server, claims)
-  const records = `records ${layout.table} ${layout.keyPrefix}`
+  // A table's name and its ARN are one table.
+  const records = `records ${layout.table.slice(layout.table.lastIndexOf('/') + 1)} ${layout.keyPrefix}`
   if (claims.has(records)) throw new errors.BadOption('keyPrefix', 'must differ between two registrations on one table')
   const cookies = usesCookie ? [`cookie ${cookie.name}`, `cookie ${cookie.name}-v`] : []
   if (cookies.some(name => claims.has(name))) throw new errors.BadOption('cookie.name', 'is taken by another registration')

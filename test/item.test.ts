@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  ATTRIBUTES, fromItem, fromSuccessor, fromVersion, NO_SUCCESSOR, toDataMap, toItem, toKey, toSuccessor, toTimeout, type Item, type Layout
+  ATTRIBUTES, fromItem, fromVersion, NO_SUCCESSOR, toDataMap, toItem, toKey, toSuccessor, toTimeout, type Item, type Layout
 } from '../lib/item.js'
 import { hash } from '../lib/token.js'
 import type { SessionRecord, StoredValue } from '../types/repository.js'
@@ -74,17 +74,17 @@ t.test('a key is text after the prefix, or the 32 bytes of the hash', async t =>
 
 t.test('a successor is stored with the prefix, and told without', async t => {
   for (const layout of [LAYOUT, PREFIXED, BINARY]) {
-    t.equal(fromSuccessor(toSuccessor(NEXT, layout), layout), NEXT)
+    t.equal(fromItem({ ...toItem(PLAIN, layout), next: toSuccessor(NEXT, layout) }, KEY, layout)?.next, NEXT)
     t.same(toSuccessor(NO_SUCCESSOR, layout), { S: '-' }, 'a revoked record has none, in any layout')
-    t.equal(fromSuccessor({ S: '-' }, layout), NO_SUCCESSOR)
-    t.equal(fromSuccessor(undefined, layout), undefined)
+    t.equal(fromItem({ ...toItem(PLAIN, layout), next: { S: '-' } }, KEY, layout)?.next, NO_SUCCESSOR)
+    t.equal(fromItem(toItem(PLAIN, layout), KEY, layout)?.next, undefined)
   }
   t.same(toSuccessor(NEXT, PREFIXED), { S: `shop#${NEXT}` })
   t.same(toSuccessor(NEXT, BINARY), { S: NEXT })
 })
 
 t.test('a successor of the wrong type still means that the record is dead', async t => {
-  t.equal(fromSuccessor({ N: '1' }, LAYOUT), NO_SUCCESSOR)
+  t.equal(fromItem({ ...toItem(PLAIN, LAYOUT), next: { N: '1' } }, KEY, LAYOUT)?.next, NO_SUCCESSOR)
   t.equal(fromItem({ ...toItem(PLAIN, LAYOUT), next: { NULL: true } }, KEY, LAYOUT)?.next, NO_SUCCESSOR)
 })
 

@@ -239,8 +239,11 @@ t.test('destroying a session that was replaced meanwhile destroys its successors
   third.state.regenerate(true)
   await third.save()
   await visit.destroy()
-  for (const { state } of [second, third]) t.equal(await stage.repository.load(state.key ?? '', true), null)
-  t.equal(await stage.repository.load(third.state.replaced?.record.key ?? '', true), null)
+  t.equal(await stage.repository.load(third.state.key ?? '', true), null)
+  for (const { state } of [visit, second]) {
+    const marked = state.key === undefined ? null : await stage.repository.load(state.key, true)
+    t.equal(marked?.data.size ?? 0, 0, 'what was replaced is a mark without data')
+  }
 })
 
 t.test('destroying a revoked session ends with it', async t => {

@@ -99,10 +99,12 @@ function destroying (promise: Promised): void {
     equal(await repository.destroy(record.key), undefined)
   })
 
-  promise('destroying a replaced record names its successor', async repository => {
+  promise('destroying a replaced record names its successor, as often as it is asked, and leaves the mark', async repository => {
     const [old, next] = [aRecord(), aRecord().key]
     await repository.create(old, NOW)
     await repository.replace(old.key, { next, base: old, sameVersion: false, now: NOW })
     equal(await repository.destroy(old.key), next)
+    equal(await repository.destroy(old.key), next, 'an answer that was lost is not lost for good')
+    equal((await repository.load(old.key, true))?.next, next)
   })
 }

@@ -49,9 +49,9 @@ class MemoryRepository implements Repository {
   }
 
   async destroy (key: string): Promise<string | undefined> {
-    const record = this.#read(key)
-    this.#records.delete(key)
-    return record?.next
+    const next = this.#read(key)?.next
+    if (next === undefined) this.#records.delete(key)
+    return next
   }
 
   /** A copy, so that what a test changes in hand is not changed here. */

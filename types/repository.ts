@@ -75,8 +75,8 @@ export type WriteAnswer =
   | { readonly done: false, readonly record: SessionRecord | null }
 
 /**
- * Where records are kept. Absence is an answer; a rejection means that the outcome is not known. Every write but a
- * delete is conditional, and none of them brings a record back that is not there. `repositoryContract` of
+ * Where records are kept. Absence is an answer; a rejection means that the outcome is not known. Every write is
+ * conditional, and none of them brings a record back that is not there. `repositoryContract` of
  * `fastify-dynamodb-session/testing` holds an implementation to this.
  */
 export interface Repository {
@@ -96,7 +96,10 @@ export interface Repository {
   touch (key: string, renewal: Renewal, now: number): Promise<boolean>
   /** Marks a living record as replaced. A record already replaced by the same successor is an answer of done. */
   replace (key: string, replacement: Replacement): Promise<WriteAnswer>
-  /** Deletes a record, if there is one; resolves to the key of its successor where it was replaced. */
+  /**
+   * Deletes a record, if there is one. A record that was replaced is left, since it is dead and goes by itself, and its
+   * successor's key is given, for the caller to destroy that.
+   */
   destroy (key: string): Promise<string | undefined>
   /** Rejects with what is wrong where records cannot be kept here. Called once, at start. */
   verify? (): Promise<void>
