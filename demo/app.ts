@@ -10,9 +10,9 @@ import { STYLE, STYLE_URL } from './style.js'
 export interface DemoOptions {
   /** Where DynamoDB is. */
   readonly client: NonNullable<DynamoSessionOptions['client']>
-  /** Default `'demo-sessions'`. It is created where it is missing. */
-  readonly table?: string
-  /** Whether failures are logged to the terminal. Default `false`. */
+  /** Created where it is missing. */
+  readonly table: string
+  /** Whether failures are logged to the terminal. */
   readonly logger?: boolean
 }
 
@@ -25,9 +25,9 @@ const HEADERS = {
 }
 
 /** The demonstration, ready to listen. */
-export async function buildDemo ({ client, table = 'demo-sessions', logger = false }: DemoOptions): Promise<FastifyInstance> {
+export async function buildDemo ({ client, table, logger }: DemoOptions): Promise<FastifyInstance> {
   // A browser opens connections ahead of need, and closing would wait for them.
-  const app = Fastify({ logger: logger && { level: 'error' }, forceCloseConnections: true })
+  const app = Fastify({ ...logger === true && { logger: { level: 'error' } }, forceCloseConnections: true })
   // First, so that it sees what the session does before and after the handlers.
   const lines = watchRequests(app)
   await app.register(formbody)

@@ -80,13 +80,13 @@ function cartLine ({ name, quantity }: CartItem): Markup {
 <button name="by" value="1" aria-label="One ${name} more">+</button></form></li>`
 }
 
-function recordCard ({ loggableId, version, expiresAt, isNew }: Session): Markup {
-  if (isNew || loggableId === undefined) {
+function recordCard ({ loggableId, version, expiresAt }: Session): Markup {
+  if (expiresAt === undefined) {
     return html`<section class="card wide" aria-labelledby="record"><h2 id="record">Record</h2>
 <p>There is none: a visitor without data has no record, no cookie and no DynamoDB call.</p></section>`
   }
   return html`<section class="card wide" aria-labelledby="record"><h2 id="record">Record</h2>
-<dl><div><dt>Key, a hash of the id</dt><dd><code>${loggableId}</code></dd></div>
-<div><dt>Version</dt><dd>${version ?? 0}</dd></div>
-<div><dt>Ends, unless used before</dt><dd>${new Date((expiresAt ?? 0) * 1000).toISOString().slice(11, 16)} UTC</dd></div></dl></section>`
+<dl><div><dt>Key, a hash of the id</dt><dd><code>${String(loggableId)}</code></dd></div>
+<div><dt>Version</dt><dd>${String(version)}</dd></div>
+<div><dt>Ends, unless used before</dt><dd>${new Date(expiresAt * 1000).toISOString().slice(11, 16)} UTC</dd></div></dl></section>`
 }

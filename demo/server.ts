@@ -10,6 +10,7 @@ const engine = dynalite({ createTableMs: 0 })
 engine.listen(0, HOST)
 await once(engine, 'listening')
 const app = await buildDemo({
+  table: 'demo-sessions',
   client: {
     endpoint: `http://${HOST}:${(engine.address() as AddressInfo).port}`,
     region: 'local',

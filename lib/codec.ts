@@ -26,10 +26,7 @@ export function createFormats (choice: 'json' | 'native' | Codec): Formats {
   return {
     preferred,
     named (name) {
-      const format = known.find(candidate => candidate.name === name)
-      // The name comes from the table, so it is not repeated: what is stored there is nobody's word.
-      if (format === undefined) throw new errors.Unreadable('it has a format that is not configured here')
-      return format
+      return known.find(candidate => candidate.name === name) ?? unknownFormat(name)
     }
   }
 }
@@ -39,6 +36,7 @@ export function encodeValue (format: Format, key: string, value: unknown): Store
   try {
     return format.encode(value)
   } catch (cause) {
+    if (cause instanceof errors.Unreadable) throw cause
     throw new errors.UnsupportedValue(key, reasonOf(cause), { cause: safeCause(cause) })
   }
 }
@@ -53,6 +51,7 @@ export function decodeValue (format: Format, stored: StoredValue): unknown {
   try {
     return format.decode(stored)
   } catch (cause) {
+    if (cause instanceof errors.Unreadable) throw cause
     // The parser's text quotes what it could not parse, which is a value.
     throw new errors.Unreadable('one of its values does not have its format', { cause: new Error(nameOf(cause)) })
   }
@@ -65,6 +64,15 @@ function isOverflow (cause: unknown): boolean {
 
 function nameOf (cause: unknown): string {
   return cause instanceof Error ? cause.name : 'unknown'
+}
+
+/**
+ * A format that is not configured here, as while a new one is being rolled out: its values cannot be read or written, but
+ * the session can be destroyed and replaced. The name is not repeated: what stands in the table is nobody's word.
+ */
+function unknownFormat (name: string | undefined): Format {
+  const refuse = (): never => { throw new errors.Unreadable('it has a format that is not configured here') }
+  return { name, encode: refuse, decode: refuse }
 }
 
 function customFormat (codec: Codec): Format {

@@ -4,7 +4,7 @@ import type {
 import type { RecordChange, Renewal, Replacement, SessionRecord, SettingsChange } from '../types/repository.js'
 import { Expression } from './expression.js'
 import {
-  ATTRIBUTES, toDataMap, toItem, toKey, toNumber, toSuccessor, toTimeout, toWritesMap, type Layout
+  ATTRIBUTES, mergedData, toDataMap, toItem, toKey, toNumber, toSuccessor, toTimeout, toWritesMap, type Item, type Layout
 } from './item.js'
 
 /**
@@ -29,7 +29,7 @@ export function readCommand (key: string, consistent: boolean, layout: Layout): 
   return { TableName: layout.table, Key: toKey(key, layout), ConsistentRead: consistent, ...CAPACITY }
 }
 
-export function createCommand (record: SessionRecord, layout: Layout): PutItemCommandInput {
+export function createCommand (record: SessionRecord, layout: Layout): PutItemCommandInput & { Item: Item } {
   const expression = new Expression()
   expression.require(`attribute_not_exists(${expression.name(layout.partitionKey.name)})`)
   return { TableName: layout.table, Item: toItem(record, layout), ...expression.condition(), ...CAPACITY }
@@ -95,13 +95,6 @@ function mergeData (expression: Expression, change: RecordChange): void {
 function replaceData (expression: Expression, change: RecordChange): void {
   expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(change.base.version))}`)
   expression.set(expression.name(ATTRIBUTES.data), expression.value(toDataMap(mergedData(change))))
-}
-
-/** The data of a record after a change. */
-export function mergedData (change: RecordChange): SessionRecord['data'] {
-  const data = new Map([...change.base.data, ...change.set])
-  for (const key of change.delete) data.delete(key)
-  return data
 }
 
 function changeSettings (expression: Expression, settings: SettingsChange): void {

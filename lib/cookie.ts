@@ -42,6 +42,9 @@ const CHECKS: { readonly [Name in keyof Required<CookieOptions>]: readonly [(val
   maxAge: [value => typeof value === 'number' && value >= 1 && value <= LONGEST_LIFE, 'must be seconds, from 1 to 400 days (34560000)']
 }
 
+/** What the companion's name ends in. */
+export const COMPANION_SUFFIX = '-v'
+
 export const COOKIE_OPTIONS: readonly string[] = Object.keys(CHECKS)
 
 /** The cookie of a registration. `suffix` keeps the default names of several registrations apart. */
@@ -58,13 +61,13 @@ export function resolveCookie (given: CookieOptions, suffix: string, tokenLength
 }
 
 /** The same cookie with other attributes for one session; what is no attribute is left out. */
-export function overrideCookie (cookie: CookieSettings, given: Readonly<Record<string, unknown>>): CookieSettings {
+export function overrideCookie (cookie: CookieSettings, given: object): CookieSettings {
   const settings = { ...cookie, ...checked(given), name: cookie.name }
   assertAccepted(settings)
   return Object.freeze(settings)
 }
 
-function checked (given: Readonly<Record<string, unknown>> | CookieOptions): CookieOptions {
+function checked (given: object): { [Name in keyof CookieOptions]: Exclude<CookieOptions[Name], undefined> } {
   const known: Record<string, unknown> = {}
   for (const [name, [accepts, remark]] of Object.entries(CHECKS)) {
     const value: unknown = Object.hasOwn(given, name) ? Reflect.get(given, name) : undefined
@@ -89,8 +92,8 @@ function assertAccepted (cookie: CookieSettings): void {
   if (cookie.partitioned === true) throw new errors.BadOption('cookie.partitioned', 'needs "secure: true"')
 }
 
-function assertPrefixAllows ({ path, domain, secure, httpOnly }: CookieSettings, prefix: string): void {
-  const suffix = `for a name that begins with ${prefix}`
+function assertPrefixAllows ({ name, path, domain, secure, httpOnly }: CookieSettings, prefix: string): void {
+  const suffix = `for a name that begins with ${name.slice(0, prefix.length)}`
   if (secure !== true) throw new errors.BadOption('cookie.secure', `must be true ${suffix}`)
   if (prefix.endsWith('http-') && !httpOnly) throw new errors.BadOption('cookie.httpOnly', `must be true ${suffix}`)
   if (!prefix.startsWith('__host-')) return

@@ -15,6 +15,11 @@ export interface OwnTimeouts {
 /** The end of a session without timeouts: the year 9999. DynamoDB needs a number, and TTL ignores it until then. */
 export const NEVER = 253_402_300_799
 
+/** Whether a value can be a timeout: seconds, at least one, or false. */
+export function isTimeout (value: unknown): value is number | false {
+  return value === false || (typeof value === 'number' && value >= 1 && value <= NEVER)
+}
+
 export function timeoutsOf (own: OwnTimeouts, defaults: Timeouts): Timeouts {
   return {
     idleTimeout: own.idleTimeout ?? defaults.idleTimeout,
@@ -26,10 +31,15 @@ export function timeoutsOf (own: OwnTimeouts, defaults: Timeouts): Timeouts {
 export function endOf (createdAt: number, lastSeenAt: number, timeouts: Timeouts): number {
   const idleEnd = timeouts.idleTimeout === false ? NEVER : lastSeenAt + timeouts.idleTimeout
   const absoluteEnd = timeouts.absoluteTimeout === false ? NEVER : createdAt + timeouts.absoluteTimeout
-  return Math.floor(Math.min(idleEnd, absoluteEnd))
+  return Math.floor(Math.min(idleEnd, absoluteEnd, NEVER))
 }
 
-/** Whether a record is expired by the stored end, and by the settings of now, which may be tighter than when it was stored. */
+/** The end of a record: the stored one, or an earlier one by the settings of now, which may be tighter than those of then. */
+export function presentEndOf (record: SessionRecord, defaults: Timeouts): number {
+  return Math.min(record.expiresAt, endOf(record.createdAt, record.lastSeenAt, timeoutsOf(record, defaults)))
+}
+
+/** Whether a record is expired. */
 export function isExpired (record: SessionRecord, defaults: Timeouts, now: number): boolean {
-  return now >= Math.min(record.expiresAt, endOf(record.createdAt, record.lastSeenAt, timeoutsOf(record, defaults)))
+  return now >= presentEndOf(record, defaults)
 }

@@ -1,46 +1,48 @@
 import { inspect } from 'node:util'
 import type { Session, SessionMembers } from '../types/session.js'
 import { errors } from './errors.js'
+import { isTimeout } from './expiry.js'
 import type { SessionState } from './session.js'
 
 /** What a session can have done for it beyond itself. */
 export interface Acts {
   save (): Promise<void>
+  regenerate (keep: readonly string[] | boolean): Promise<void>
   destroy (): Promise<void>
   reload (): Promise<void>
   /** Checks and notes cookie attributes for what this request sends. */
   options (attributes: Readonly<Record<string, unknown>>): void
 }
 
-const kState = Symbol('fastify-dynamodb-session.state')
-const kActs = Symbol('fastify-dynamodb-session.acts')
+interface Parts { readonly state: SessionState, readonly acts: Acts }
+
+/** Kept beside the sessions, not in them: whatever prints a session, by whatever means, finds nothing to print. */
+const parts = new WeakMap<object, Parts>()
+
+function partsOf (session: object): Parts {
+  const found = parts.get(session)
+  if (found === undefined) throw new TypeError('A member of a session was called on something else.')
+  return found
+}
 
 /** The members of a session. Its data is kept apart, so that no key can take a member's place. */
 class Members {
-  readonly [kState]: SessionState
-  readonly [kActs]: Acts
-
-  constructor (state: SessionState, acts: Acts) {
-    this[kState] = state
-    this[kActs] = acts
-  }
-
-  get (key: string): unknown { return this[kState].values.get(key) }
+  get (key: string): unknown { return partsOf(this).state.values.get(key) }
 
   set (key: string, value: unknown): void {
     if (value === undefined) {
       this.delete(key)
       return
     }
-    this[kState].values.set(key, value)
-    this[kState].change()
+    partsOf(this).state.values.set(key, value)
+    partsOf(this).state.change()
   }
 
-  has (key: string): boolean { return this[kState].values.has(key) }
+  has (key: string): boolean { return partsOf(this).state.values.has(key) }
 
   delete (key: string): boolean {
-    const had = this[kState].values.delete(key)
-    if (had) this[kState].change()
+    const had = partsOf(this).state.values.delete(key)
+    if (had) partsOf(this).state.change()
     return had
   }
 
@@ -50,11 +52,11 @@ class Members {
     return value
   }
 
-  keys (): string[] { return this[kState].values.keys() }
+  keys (): string[] { return partsOf(this).state.values.keys() }
 
   data (): Record<string, unknown> {
     const data = {}
-    for (const [key, value] of this[kState].values.copy()) {
+    for (const [key, value] of partsOf(this).state.values.copy()) {
       Object.defineProperty(data, key, { value, configurable: true, enumerable: true, writable: true })
     }
     return data
@@ -62,45 +64,55 @@ class Members {
 
   clear (): void { for (const key of this.keys()) this.delete(key) }
 
-  async regenerate (keep: readonly string[] | boolean = false): Promise<void> { this[kState].regenerate(keep) }
-  async destroy (): Promise<void> { await this[kActs].destroy() }
-  async save (): Promise<void> { await this[kActs].save() }
-  async reload (): Promise<void> { await this[kActs].reload() }
-  touch (): void { this[kState].touch() }
-  options (attributes: Readonly<Record<string, unknown>>): void { this[kActs].options(attributes) }
+  async regenerate (keep: unknown = false): Promise<void> {
+    if (typeof keep !== 'boolean' && !isTextList(keep)) throw new errors.BadOption('regenerate(keep)', 'must be an array of keys, true or false')
+    await partsOf(this).acts.regenerate(keep)
+  }
 
-  get id (): string | undefined { return this[kState].id }
-  get loggableId (): string | undefined { return this[kState].key }
+  async destroy (): Promise<void> { await partsOf(this).acts.destroy() }
+  async save (): Promise<void> { await partsOf(this).acts.save() }
+  async reload (): Promise<void> { await partsOf(this).acts.reload() }
+  touch (): void { partsOf(this).state.touch() }
+  options (attributes: unknown): void {
+    if (typeof attributes !== 'object' || attributes === null) throw new errors.BadOption('options(attributes)', 'must be an object')
+    partsOf(this).acts.options({ ...attributes })
+  }
+
+  get id (): string | undefined { return partsOf(this).state.id }
+  get loggableId (): string | undefined { return partsOf(this).state.key }
 
   get token (): string | undefined {
-    const { id, settings } = this[kState]
+    const { id, settings } = partsOf(this).state
     return id === undefined ? undefined : settings.tokens.sign(id)
   }
 
-  get isNew (): boolean { return this[kState].record === undefined }
-  get isChanged (): boolean { return this[kState].isChanged() }
-  get createdAt (): number | undefined { return this[kState].record?.createdAt }
-  get lastSeenAt (): number | undefined { return this[kState].record?.lastSeenAt }
-  get expiresAt (): number | undefined { return this[kState].record?.expiresAt }
-  get version (): number | undefined { return this[kState].record?.version }
+  get isNew (): boolean { return partsOf(this).state.record === undefined }
+  get isChanged (): boolean { return partsOf(this).state.isChanged() }
+  get createdAt (): number | undefined { return partsOf(this).state.record?.createdAt }
+  get lastSeenAt (): number | undefined { return partsOf(this).state.record?.lastSeenAt }
+  get expiresAt (): number | undefined { return partsOf(this).state.expiresAt }
+  get version (): number | undefined { return partsOf(this).state.version }
 
-  get idleTimeout (): number | false { return this[kState].timeouts().idleTimeout }
-  set idleTimeout (seconds: number | false | undefined) { this.#setTimeout('idleTimeout', seconds) }
-  get absoluteTimeout (): number | false { return this[kState].timeouts().absoluteTimeout }
-  set absoluteTimeout (seconds: number | false | undefined) { this.#setTimeout('absoluteTimeout', seconds) }
+  get idleTimeout (): number | false { return partsOf(this).state.timeouts().idleTimeout }
+  set idleTimeout (seconds: number | false | undefined) { setTimeoutOf(partsOf(this).state, 'idleTimeout', seconds) }
+  get absoluteTimeout (): number | false { return partsOf(this).state.timeouts().absoluteTimeout }
+  set absoluteTimeout (seconds: number | false | undefined) { setTimeoutOf(partsOf(this).state, 'absoluteTimeout', seconds) }
 
   toJSON (): { loggableId: string | undefined, keys: string[] } {
     return { loggableId: this.loggableId, keys: this.keys() }
   }
 
   [inspect.custom] (): unknown { return { session: this.toJSON() } }
+}
 
-  #setTimeout (name: 'idleTimeout' | 'absoluteTimeout', seconds: unknown): void {
-    const isTimeout = seconds === false || seconds === undefined || (typeof seconds === 'number' && seconds >= 1 && seconds < Infinity)
-    if (!isTimeout) throw new errors.BadOption(name, 'must be seconds, at least 1, or false')
-    this[kState].own = { ...this[kState].own, [name]: seconds }
-    this[kState].change()
-  }
+function isTextList (value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(key => typeof key === 'string')
+}
+
+function setTimeoutOf (state: SessionState, name: 'idleTimeout' | 'absoluteTimeout', seconds: unknown): void {
+  if (seconds !== undefined && !isTimeout(seconds)) throw new errors.BadOption(name, 'must be seconds, at least 1, or false')
+  state.own.assign({ [name]: seconds })
+  state.change()
 }
 
 const MEMBERS: ReadonlySet<PropertyKey> = new Set(
@@ -111,7 +123,7 @@ const SETTABLE: ReadonlySet<PropertyKey> = new Set(['idleTimeout', 'absoluteTime
 /** Data as properties beside the members: a member wins, and everything else that is a text is a data key. */
 const handler: ProxyHandler<Members> = {
   get (members, name) {
-    if (typeof name === 'string' && !MEMBERS.has(name) && members[kState].values.has(name)) return members.get(name)
+    if (typeof name === 'string' && !MEMBERS.has(name) && partsOf(members).state.values.has(name)) return members.get(name)
     const member: unknown = Reflect.get(members, name, members)
     return member
   },
@@ -150,11 +162,14 @@ function assertFree (name: string): void {
 
 /** What a handler holds: members and data of one state. */
 export function createSession (state: SessionState, acts: Acts): Session {
-  return new Proxy(new Members(state, acts), handler) as unknown as SessionMembers as Session
+  const members = new Members()
+  const session = new Proxy(members, handler)
+  parts.set(members, { state, acts })
+  parts.set(session, { state, acts })
+  return session as unknown as SessionMembers as Session
 }
 
 /** The state behind a session of ours, or undefined for anything else. */
 export function stateOf (session: unknown): SessionState | undefined {
-  if (typeof session !== 'object' || session === null) return undefined
-  return (session as Partial<Members>)[kState]
+  return typeof session === 'object' && session !== null ? parts.get(session)?.state : undefined
 }

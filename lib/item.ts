@@ -1,5 +1,5 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
-import type { SessionRecord, StoredValue } from '../types/repository.js'
+import type { RecordChange, SessionRecord, StoredValue } from '../types/repository.js'
 import { fromAttributeName, toAttributeName } from './names.js'
 
 export type Item = Record<string, AttributeValue>
@@ -26,6 +26,9 @@ export const ATTRIBUTES = {
   writes: 'w',
   cookieMaxAge: 'cookie'
 } as const
+
+/** SHA-256 in base64url. */
+const KEY = /^[A-Za-z0-9_-]{43}$/
 
 /** The successor of a record that was revoked: none. */
 export const NO_SUCCESSOR = '-'
@@ -76,11 +79,13 @@ export function toWritesMap (writes: ReadonlyMap<string, number>): AttributeValu
 export function fromItem (item: Readonly<Item>, key: string, layout: Layout): SessionRecord | null {
   const data = item[ATTRIBUTES.data]?.M
   const version = fromNumber(item[ATTRIBUTES.version])
+  const writes = item[ATTRIBUTES.writes]
   const createdAt = fromNumber(item[ATTRIBUTES.createdAt])
   const lastSeenAt = fromNumber(item[ATTRIBUTES.lastSeenAt])
   const expiresAt = fromNumber(item[layout.ttlAttribute])
   if (data === undefined || version === undefined || createdAt === undefined) return null
   if (lastSeenAt === undefined || expiresAt === undefined) return null
+  if (!Number.isInteger(version) || (writes !== undefined && writes.M === undefined)) return null
   return {
     key,
     data: new Map(Object.entries(data).map(([name, value]) => [fromAttributeName(name), value])),
@@ -93,8 +98,15 @@ export function fromItem (item: Readonly<Item>, key: string, layout: Layout): Se
     cookieMaxAge: fromNumber(item[ATTRIBUTES.cookieMaxAge]),
     next: fromSuccessor(item[ATTRIBUTES.next], layout),
     format: item[ATTRIBUTES.format]?.S,
-    writes: fromWritesMap(item[ATTRIBUTES.writes])
+    writes: fromWritesMap(writes)
   }
+}
+
+/** The data of a record after a change. */
+export function mergedData ({ base, set, delete: deleted }: Pick<RecordChange, 'base' | 'set' | 'delete'>): SessionRecord['data'] {
+  const data = new Map([...base.data, ...set])
+  for (const key of deleted) data.delete(key)
+  return data
 }
 
 /** The version that an update returned. */
@@ -104,8 +116,10 @@ export function fromVersion (attributes: Readonly<Item> | undefined): number | u
 
 function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {
   if (stored === undefined) return undefined
-  const text = stored.S ?? NO_SUCCESSOR
-  return text === NO_SUCCESSOR ? text : text.slice(layout.keyPrefix.length)
+  const { keyPrefix } = layout
+  const text = stored.S ?? ''
+  // Whatever else stands there, the record is dead; but only a key of ours is followed.
+  return text.startsWith(keyPrefix) && KEY.test(text.slice(keyPrefix.length)) ? text.slice(keyPrefix.length) : NO_SUCCESSOR
 }
 
 function fromNumber (stored: AttributeValue | undefined): number | undefined {

@@ -43,6 +43,8 @@ function assertJsonObject (value: object, ancestors: Set<object>): void {
     // By index, because a hole would become null.
     for (let index = 0; index < value.length; index++) assertJson(value[index], ancestors)
   } else if (isPlainObject(value)) {
+    if (typeof value['toJSON'] === 'function') refuse('a function', 'store plain data')
+    if (Object.getOwnPropertySymbols(value).length > 0) refuse('a member with a symbol for its name', 'give it a text')
     for (const member of Object.values(value)) if (member !== undefined) assertJson(member, ancestors)
   } else {
     refuse(`an instance of ${classOf(value)}`, 'store plain data, or use another format')

@@ -1,7 +1,6 @@
 import type { Repository, SessionRecord } from '../types/repository.js'
 import { makeClient } from './client.js'
 import { errors } from './errors.js'
-import { isExpired } from './expiry.js'
 import { createUnknownNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
 import { DynamoRepository } from './repository.js'
@@ -48,7 +47,7 @@ export class Keeper {
       return { visit: new Visit(new SessionState(this.settings, { id, record }), this.#tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
-    return { visit: this.blank(log), ended }
+    return { visit: new Visit(new SessionState(this.settings), this.#tools, log, ended === 'replaced'), ended }
   }
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */
@@ -75,7 +74,7 @@ export class Keeper {
 
   /** Whether an eventually consistent read may have missed a write: one that the visitor knows of, or a renewal. */
   #seemsOld (record: SessionRecord, writtenVersion = 0): boolean {
-    return record.version < writtenVersion || (record.next === undefined && isExpired(record, this.settings, this.#now()))
+    return record.version < writtenVersion || goneReason(record, this.settings, this.#now()) === 'expired'
   }
 
   #now (): number {

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionRecord } from '../types/repository.js'
 import type { Session } from '../types/session.js'
 import { errors, RETRY_AFTER_SECONDS } from './errors.js'
 import type { GoneReason } from './events.js'
@@ -24,10 +25,15 @@ interface OpenSeat {
   used: boolean
   /** Whether the headers of the answer are written. */
   told: boolean
+  /** Whether the answer is a stream, so that handlers may go on after it began. */
+  isStream: boolean
 }
 
 /** What a failure of ours takes away: they describe an answer that is not sent. */
-const ANSWER_HEADERS = ['etag', 'location', 'cache-control']
+const ANSWER_HEADERS = ['etag', 'location', 'cache-control', 'content-encoding']
+
+const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
+const LOST_TOKEN = 'A session was created after the answer began, so its token was not sent. Create it before, or send session.token yourself'
 
 /** Opens a session when a request comes and settles it before the answer goes. */
 export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
@@ -59,7 +65,7 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
     if (choice !== undefined && typeof choice !== 'boolean') throw new errors.BadOption(`config.${sessionName}`, 'of a route must be true or false')
   })
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', async request => {
     if (Reflect.get(request.routeOptions.config, sessionName) === false) {
       seats.take(request, { kind: 'disabled' })
       return
@@ -68,42 +74,37 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
       seats.take(request, await openSeat(keeper, transport, request))
     } catch (error) {
       seats.take(request, { kind: 'failed', error })
-      askToRetry(reply, error)
       throw error
     }
   })
 
   app.addHook('onSend', async (request, reply, payload) => {
     const seat = seats.of(request)
+    if (seat?.kind === 'failed') transport.vary(reply)
     if (seat?.kind !== 'open') return payload
     try {
       await seat.visit?.settle(reply.statusCode >= 500 && !settings.saveOnServerError)
     } catch (error) {
-      withdrawAnswer(reply, payload)
-      askToRetry(reply, error)
+      discard(payload)
       throw error
     } finally {
+      seat.isStream = typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
       tellBrowser(seat, keeper, transport, request, reply)
     }
     return payload
   })
 
-  app.addHook('onResponse', async request => {
-    const seat = seats.of(request)
-    if (seat?.kind !== 'open' || seat.visit === undefined) return
-    const { state } = seat.visit
-    if (!state.isUnsaved()) return
-    request.log.warn({ loggableId: state.key }, 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there')
-  })
+  app.addHook('onError', async (_request, reply, error) => { withdrawAnswer(reply, error) })
+  app.addHook('onResponse', async request => { warnOfLosses(seats.of(request), request) })
 }
 
 async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest): Promise<OpenSeat> {
   const arrival = transport.read(request.headers)
-  if (arrival.token === undefined) return { kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false }
+  if (arrival.token === undefined) return { kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, isStream: false }
   const { id } = arrival.token
   const key = hash(id)
   const { visit, ended } = await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key))
-  return { kind: 'open', arrival, visit, ended, used: false, told: false }
+  return { kind: 'open', arrival, visit, ended, used: false, told: false, isStream: false }
 }
 
 /** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
@@ -112,29 +113,29 @@ function tellBrowser (seat: OpenSeat, keeper: Keeper, transport: Transport, requ
   seat.told = true
   const { arrival: { way, came }, visit } = seat
   if (visit !== undefined) {
-    const delivery = visit.takeDelivery()
-    const { state: { record }, session, cookie } = visit
-    const step = tokenStep(seat, visit, delivery, request)
-    if (step === 'send') transport.sendToken(request, reply, way, cookie, session.token ?? '', cookieLife(visit, keeper.settings.now() / 1000))
-    if (step === 'clear') transport.sendToken(request, reply, way, cookie, '', 0)
-    if (delivery.wrote === true && record !== undefined && !keeper.settings.consistentRead) {
-      transport.sendCompanion(request, reply, way, cookie, record.key, record.version)
+    const { token, wrote } = tokenStep(seat, visit, request)
+    if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
+    else if (token !== undefined) {
+      const life = cookieLife(token.record, visit.cookie.maxAge, keeper.settings.now() / 1000)
+      transport.sendToken(request, reply, way, visit.cookie, keeper.settings.tokens.sign(token.id), life)
     }
+    if (wrote !== undefined && !keeper.settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
   }
   if (seat.used || came || reply.hasHeader('set-cookie')) transport.vary(reply)
 }
 
-/** Whether a token is sent or cleared. Nothing else than these steps ever does, so that no late answer undoes a newer one. */
-function tokenStep (seat: OpenSeat, visit: Visit, delivery: Delivery, request: FastifyRequest): Delivery['token'] {
-  const { arrival } = seat
-  if (delivery.token === 'clear') return arrival.came ? 'clear' : undefined
-  if (delivery.token === 'send' || isOutdated(seat, visit)) return 'send'
-  return isLeftOver(seat, request) ? 'clear' : undefined
-}
-
-/** A living session under a token that an old secret signed. */
-function isOutdated ({ arrival: { token } }: OpenSeat, { state: { record } }: Visit): boolean {
-  return token?.outdated === true && record !== undefined
+/** What is sent or cleared. Nothing else than these steps ever does, so that no late answer undoes a newer one. */
+function tokenStep (seat: OpenSeat, visit: Visit, request: FastifyRequest): Delivery {
+  const { arrival, ended } = seat
+  const { record, failed } = visit.state
+  const delivery = visit.takeDelivery()
+  // After a destroy there is nothing to clear where the browser brought nothing.
+  if (delivery.token === 'clear') return arrival.came ? delivery : {}
+  if (delivery.token !== undefined) return delivery
+  // A living session under a token that an old secret signed.
+  const { token } = arrival
+  if (token?.outdated === true && record !== undefined && !failed) return { ...delivery, token: { id: token.id, record } }
+  return ended !== undefined && isLeftOver(arrival, ended, request) ? { token: 'clear' } : delivery
 }
 
 /**
@@ -142,24 +143,38 @@ function isOutdated ({ arrival: { token } }: OpenSeat, { state: { record } }: Vi
  * request may come late and would put out a token that was set meanwhile. A replaced session has a successor, whose token
  * may be on its way.
  */
-function isLeftOver ({ arrival, ended }: OpenSeat, request: FastifyRequest): boolean {
-  if (arrival.way !== 'cookie' || ended === undefined || ended === 'replaced') return false
-  return request.headers['sec-fetch-mode'] === 'navigate'
+function isLeftOver ({ way }: Arrival, ended: GoneReason, request: FastifyRequest): boolean {
+  return way === 'cookie' && ended !== 'replaced' && request.headers['sec-fetch-mode'] === 'navigate'
 }
 
 /** A cookie's life counts from the creation of its session: what remains of it. */
-function cookieLife ({ state, cookie }: Visit, now: number): number | undefined {
-  const maxAge = state.own.cookieMaxAge ?? cookie.maxAge
-  if (maxAge === undefined || state.record === undefined) return undefined
-  return Math.max(1, Math.floor(state.record.createdAt + maxAge - now))
+function cookieLife ({ cookieMaxAge, createdAt }: SessionRecord, fallback: number | undefined, now: number): number | undefined {
+  const maxAge = cookieMaxAge ?? fallback
+  return maxAge === undefined ? undefined : Math.max(1, Math.floor(createdAt + maxAge - now))
 }
 
-function askToRetry (reply: FastifyReply, error: unknown): void {
+function isOurs (error: unknown): boolean {
+  return Object.values(errors).some(Kind => error instanceof Kind)
+}
+
+/** A failure of ours takes the place of the handler's answer, wherever it was thrown. */
+function withdrawAnswer (reply: FastifyReply, error: unknown): void {
+  if (!isOurs(error)) return
+  for (const name of ANSWER_HEADERS) reply.removeHeader(name)
   if (error instanceof errors.Unavailable) reply.header('retry-after', RETRY_AFTER_SECONDS)
 }
 
-/** A failure takes the place of the handler's answer: headers that describe it go, and a stream is not left open. */
-function withdrawAnswer (reply: FastifyReply, payload: unknown): void {
-  for (const name of ANSWER_HEADERS) reply.removeHeader(name)
-  if (typeof payload === 'object' && payload !== null && 'destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
+function warnOfLosses (seat: Seat | null, request: FastifyRequest): void {
+  if (seat?.kind !== 'open' || seat.visit === undefined) return
+  const { state } = seat.visit
+  const loggableId = state.key
+  if (seat.visit.isUnsaved(!seat.told || seat.isStream)) request.log.warn({ loggableId }, LOST_CHANGES)
+  if (seat.told && typeof state.delivery.token === 'object') request.log.warn({ loggableId }, LOST_TOKEN)
+}
+
+/** A payload that is not sent: a stream of either kind is not left open. */
+function discard (payload: unknown): void {
+  if (payload instanceof Response) discard(payload.body)
+  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+  else if (typeof payload === 'object' && payload !== null && 'destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
 }

@@ -25,6 +25,7 @@ export class SessionManager {
 
   /** A new session with this data, stored when the promise resolves: one PutItem. `session.token` is what to send. */
   async create (data: Partial<SessionValues> = {}): Promise<Session> {
+    if (typeof data !== 'object' || data === null || Array.isArray(data)) throw new errors.BadOption('create(data)', 'must be an object of session keys')
     const { session, state } = this.#keeper.blank(this.#log)
     for (const [key, value] of Object.entries(data)) if (value !== undefined) state.values.set(key, value)
     await session.save()

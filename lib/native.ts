@@ -70,8 +70,9 @@ function encodeScalar (value: unknown): StoredValue {
 
 function encodeNumber (value: number): StoredValue {
   const size = Math.abs(value)
+  if (!Number.isFinite(value)) refuse('a number that is not finite', 'store null or a text')
   // Read back, a number beyond the safe integers would be a bigint, or another number.
-  if (!(size <= Number.MAX_SAFE_INTEGER)) refuse('a number beyond the safe integers', 'store a bigint or a text')
+  if (size > Number.MAX_SAFE_INTEGER) refuse('a number beyond the safe integers', 'store a bigint or a text')
   if (size !== 0 && size < SMALLEST_NUMBER) refuse('a number nearer to zero than 1e-130', 'store a text')
   return { N: String(value) }
 }

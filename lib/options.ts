@@ -3,8 +3,9 @@ import { closest, distance } from 'fastest-levenshtein'
 import type { Codec, CookieOptions, DynamoSessionOptions } from '../types/options.js'
 import type { Repository } from '../types/repository.js'
 import { createFormats } from './codec.js'
-import { COOKIE_OPTIONS, resolveCookie, type CookieSettings } from './cookie.js'
+import { COMPANION_SUFFIX, COOKIE_OPTIONS, resolveCookie, type CookieSettings } from './cookie.js'
 import { errors } from './errors.js'
+import { isTimeout } from './expiry.js'
 import { ATTRIBUTES, type Layout } from './item.js'
 import type { SessionSettings } from './session.js'
 import { LARGEST_ITEM } from './size.js'
@@ -39,8 +40,6 @@ const HEADER = /^(?!(?:__proto__|cookie|set-cookie|vary|cache-control|host|conne
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 /** DynamoDB's limit for a partition key is 2048 bytes, of which the hash takes 43. */
 const LONGEST_PREFIX = 2005
-/** The two registrations' cookies: this suffix is the companion's. */
-const COMPANION_NAME = 'v'
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -49,13 +48,12 @@ const isText = (pattern: RegExp): Check => value => typeof value === 'string' &&
 const isNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Check =>
   value => typeof value === 'number' && value >= least && value <= most
 const isInteger = (least: number, most: number): Check => value => Number.isInteger(value) && isNumber(least, most)(value)
-const isTimeout: Check = value => value === false || isNumber(1)(value)
 const isSecret: Check = value => typeof value === 'string' && value !== ''
 
 /** Each option with its test and what to say where the test fails. The list of options is this one. */
 const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonly [Check, string] } = {
   table: [isText(TABLE), 'must be the name or the ARN of a table: 3 to 255 letters, digits and _.-'],
-  client: [isObject, 'must be a DynamoDBClient or its configuration'],
+  client: [value => isObject(value) && !('then' in value), 'must be a DynamoDBClient or its configuration, and no promise of it'],
   partitionKey: [isPartitionKey, 'must be the name of an attribute, or { name, type: "S" | "B" }'],
   keyPrefix: [value => typeof value === 'string' && value.isWellFormed() && Buffer.byteLength(value) <= LONGEST_PREFIX,
     `must be a text of at most ${LONGEST_PREFIX} bytes`],
@@ -79,7 +77,7 @@ const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonl
   verify: [isBoolean, 'must be true or false'],
   createTable: [value => isBoolean(value) || (isObject(value) && isData(value)), 'must be true, false or parts of a CreateTableCommandInput'],
   sessionName: [isText(IDENTIFIER), 'must be a name of letters, digits and _, beginning with a letter'],
-  now: [value => typeof value === 'function', 'must be a function that returns epoch milliseconds']
+  now: [value => typeof value === 'function' && Number.isFinite(value()), 'must be a function that returns epoch milliseconds']
 }
 
 const DEFAULTS = {
@@ -112,7 +110,7 @@ export function resolveOptions (given: unknown): Settings {
     client,
     idleTimeout,
     absoluteTimeout,
-    reissueTime: reissueTimeOf(options.reissueTime, idleTimeout),
+    reissueTime: resolveReissueTime(options.reissueTime, idleTimeout),
     cookie: cookieOf(cookie, sessionName, tokens),
     usesCookie: header === undefined || cookie !== undefined,
     header: header?.toLowerCase(),
@@ -129,7 +127,10 @@ export function resolveOptions (given: unknown): Settings {
   })
 }
 
-function checked (given: unknown): DynamoSessionOptions {
+/** Options that were given: what is undefined counts as left out. */
+export type Given<Options> = { [Name in keyof Options]: Exclude<Options[Name], undefined> }
+
+function checked (given: unknown): Given<DynamoSessionOptions> {
   if (!isObject(given)) throw new errors.BadOption('table', 'is required: give { table } or the name of the table')
   const options: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
@@ -140,13 +141,13 @@ function checked (given: unknown): DynamoSessionOptions {
     options[name] = value
   }
   if (options['table'] === undefined) throw new errors.BadOption('table', 'is required')
-  return options as unknown as DynamoSessionOptions
+  return options as unknown as Given<DynamoSessionOptions>
 }
 
 function assertKnown (name: string, known: readonly string[], path: string): void {
   if (known.includes(name)) return
   const nearest = closest(name, known as string[])
-  const isTypo = distance(name, nearest) <= Math.max(2, name.length / 3)
+  const isTypo = distance(name, nearest) <= Math.max(1, Math.floor(name.length * 0.4))
   throw new errors.UnknownOption(path + name, isTypo ? ` Did you mean "${path}${nearest}"?` : ` Known are ${known.join(', ')}.`)
 }
 
@@ -174,14 +175,14 @@ function isFormat (value: unknown): boolean {
   return typeof encode === 'function' && typeof decode === 'function'
 }
 
-function reissueTimeOf (given: number | undefined, idleTimeout: number | false): number {
+function resolveReissueTime (given: number | undefined, idleTimeout: number | false): number {
   if (idleTimeout === false) return given ?? 0
   const reissueTime = given ?? idleTimeout / 10
   if (reissueTime >= idleTimeout) throw new errors.BadOption('reissueTime', 'must be less than "idleTimeout", or sessions in use would die')
   return reissueTime
 }
 
-function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Required<Pick<DynamoSessionOptions, keyof Layout>>): Layout {
+function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Required<Given<Pick<DynamoSessionOptions, keyof Layout>>>): Layout {
   const partitionKey = typeof given === 'string' ? { name: given, type: 'S' as const } : { name: given.name, type: given.type ?? 'S' }
   const taken: readonly string[] = Object.values(ATTRIBUTES)
   if (taken.includes(partitionKey.name)) throw new errors.BadOption('partitionKey', 'is the name of an attribute that records have')
@@ -197,11 +198,12 @@ function secretsOf (given: DynamoSessionOptions['secrets']): readonly string[] |
 
 function cookieOf (given: CookieOptions | undefined, sessionName: string, tokens: Tokens): CookieSettings {
   for (const name of Object.keys(given ?? {})) assertKnown(name, COOKIE_OPTIONS, 'cookie.')
-  if (sessionName === COMPANION_NAME) throw new errors.BadOption('sessionName', 'cannot be "v", which names the companion cookie')
+  if (`-${sessionName}` === COMPANION_SUFFIX) throw new errors.BadOption('sessionName', 'cannot be "v", which names the companion cookie')
   return resolveCookie(given ?? {}, sessionName === 'session' ? '' : `-${sessionName}`, tokens.length)
 }
 
 function createTableOf (given: NonNullable<DynamoSessionOptions['createTable']>): Settings['createTable'] {
   if (typeof given === 'boolean') return given ? Object.freeze({}) : false
+  if ('TableName' in given || 'KeySchema' in given) throw new errors.BadOption('createTable', 'takes neither TableName nor KeySchema: those are "table" and "partitionKey"')
   return Object.freeze(structuredClone(given))
 }

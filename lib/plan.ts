@@ -1,7 +1,7 @@
 import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
 import { decodeValue, type Formats } from './codec.js'
-import { mergedData } from './commands.js'
-import { endOf, timeoutsOf, type OwnTimeouts, type Timeouts } from './expiry.js'
+import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { mergedData } from './item.js'
 import { isSame, type ValueChanges, type Values } from './values.js'
 
 /** What is to be done about a session. Deciding is here, doing is the writer's. */
@@ -9,22 +9,20 @@ export type Plan =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
   | { readonly kind: 'save', readonly change: RecordChange }
-  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number }
+  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number, readonly explicit: boolean }
   | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
   | { readonly kind: 'discard', readonly old: SessionRecord }
 
 /** What the browser is to be told at the end of the request. */
 export interface Delivery {
-  readonly token?: 'send' | 'clear'
-  /** Whether data was written, so that reads may lag behind for a moment. */
-  readonly wrote?: true
+  /** The id that was stored, with its record; or that the token is to be cleared. */
+  readonly token?: { readonly id: string, readonly record: SessionRecord } | 'clear'
+  /** The data that was written, so that reads which lag behind are noticed. */
+  readonly wrote?: { readonly key: string, readonly version: number }
 }
 
 /** What `regenerate` keeps: the named keys, all, or none. */
 export type Keep = readonly string[] | boolean
-
-/** A session's own settings, as they are to be stored. */
-export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
 
 /** Nothing is to be done. */
 export const NOTHING: Plan = { kind: 'nothing' }
@@ -38,9 +36,11 @@ export function renewalOf (base: SessionRecord, settings: SettingsChange, defaul
   }
   const mayShorten = settings.idleTimeout !== undefined || settings.absoluteTimeout !== undefined
   const lastSeenAt = Math.max(base.lastSeenAt, Math.floor(now))
-  const expiresAt = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
-  if (expiresAt <= base.expiresAt && !mayShorten) return undefined
-  return { lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, mayShorten }
+  const end = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
+  if (mayShorten) return { lastSeenAt, expiresAt: end, idleTimeout, absoluteTimeout, mayShorten }
+  if (end <= presentEndOf(base, defaults)) return undefined
+  // Where the timeouts were tightened, the stored end is later than the real one, and is not brought forward.
+  return { lastSeenAt, expiresAt: Math.max(base.expiresAt, end), idleTimeout, absoluteTimeout, mayShorten }
 }
 
 /** Least seconds between two renewals: a session with a shorter idle timeout of its own is renewed within a tenth of it. */
@@ -66,26 +66,11 @@ export function isChange (values: ValueChanges, settings: SettingsChange): boole
   return values.set.size > 0 || values.delete.length > 0 || Object.keys(settings).length > 0
 }
 
-/** The settings of its own that a record has. */
-export function ownSettingsOf ({ idleTimeout, absoluteTimeout, cookieMaxAge }: SessionRecord): OwnSettings {
-  return { idleTimeout, absoluteTimeout, cookieMaxAge }
-}
-
 /** What is kept by two that follow each other. */
 export function narrower (first: Keep, second: Keep): Keep {
   if (first === true) return second
   if (second === true) return first
   return Array.isArray(first) && Array.isArray(second) ? first.filter(key => second.includes(key)) : false
-}
-
-/** What of a session's own settings differs from what is stored. */
-export function settingsChangeOf (own: OwnSettings, base: SessionRecord): SettingsChange {
-  const change: { -readonly [Name in keyof SettingsChange]: SettingsChange[Name] } = {}
-  const { idleTimeout, absoluteTimeout, cookieMaxAge } = own
-  if (idleTimeout !== base.idleTimeout) change.idleTimeout = idleTimeout ?? null
-  if (absoluteTimeout !== base.absoluteTimeout) change.absoluteTimeout = absoluteTimeout ?? null
-  if (cookieMaxAge !== base.cookieMaxAge) change.cookieMaxAge = cookieMaxAge ?? null
-  return change
 }
 
 /**

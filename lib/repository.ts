@@ -2,11 +2,11 @@ import {
   DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
-import { createCommand, destroyCommand, mergedData, readCommand, replaceCommand, saveCommand, touchCommand } from './commands.js'
+import { createCommand, destroyCommand, readCommand, replaceCommand, saveCommand, touchCommand } from './commands.js'
 import { withDeadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
-import { fromItem, fromVersion, toItem, type Item, type Layout } from './item.js'
+import { fromItem, fromVersion, mergedData, toItem, type Item, type Layout } from './item.js'
 import { assertFits, LARGEST_ITEM, sizeOfItem } from './size.js'
 import { makeWriteToken } from './token.js'
 
@@ -55,7 +55,7 @@ export class DynamoRepository implements Repository {
     const writeToken = makeWriteToken()
     const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
     const input = createCommand(signed, this.#settings.layout)
-    this.#assertFits(signed)
+    assertFits(input.Item, record.data, this.#settings.maxSize)
     const answer = await this.#send('create', { action: 'PutItem', consistent: true },
       async signal => await this.#client.send(new PutItemCommand(input), { abortSignal: signal }),
       () => input.Item)
@@ -124,8 +124,10 @@ export class DynamoRepository implements Repository {
     return await traced(operation, report, async () => {
       try {
         const answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
-        if (answer === undefined) return undefined
-        if (this.expectsCapacity && answer.ConsumedCapacity === undefined) throw new Error('An answer without consumed capacity.')
+        if (answer === REFUSED) return undefined
+        // A client that was handed in may resolve to anything.
+        const proof = (answer as Answer | undefined)?.ConsumedCapacity
+        if (answer === undefined || (this.expectsCapacity && proof === undefined)) throw new Error('An answer without consumed capacity.')
         if (isTraced(operation)) measure(report, answer, item?.(answer))
         return answer
       } catch (cause) {
@@ -142,8 +144,11 @@ function savedRecord (change: RecordChange, writeToken: string): SessionRecord {
   return { ...base, data: mergedData(change), version: base.version + 1, writes }
 }
 
-function unlessRefused (cause: unknown): undefined {
-  if (cause instanceof Error && cause.name === 'ConditionalCheckFailedException') return undefined
+/** That a condition did not hold. */
+const REFUSED = Symbol('refused')
+
+function unlessRefused (cause: unknown): typeof REFUSED {
+  if (cause instanceof Error && cause.name === 'ConditionalCheckFailedException') return REFUSED
   throw cause
 }
 

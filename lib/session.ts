@@ -1,10 +1,8 @@
 import type { SessionRecord } from '../types/repository.js'
 import type { Formats } from './codec.js'
-import { endOf, timeoutsOf, type Timeouts } from './expiry.js'
-import {
-  isChange, narrower, NOTHING, ownSettingsOf, reissueTimeOf, renewalOf, settingsChangeOf, takeAnew, type Delivery, type Keep, type OwnSettings,
-  type Plan
-} from './plan.js'
+import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { Own } from './own.js'
+import { isChange, narrower, NOTHING, reissueTimeOf, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
 import { hash, type Tokens } from './token.js'
 import { Values, type ValueChanges } from './values.js'
 
@@ -28,11 +26,18 @@ interface Replaced { readonly record: SessionRecord, readonly keep: Keep }
 /** One session in one request: pure and synchronous. It knows no request and no table; it decides, and others act. */
 export class SessionState {
   status: Status = 'blank'
+  /** What is stored, as far as this process knows it: its version is the last one whose data is known whole. */
   record: SessionRecord | undefined
+  /** The version that was written last, which others' writes may have raised beyond the record's. */
+  version: number | undefined
   values: Values
-  own: OwnSettings = {}
+  own = new Own()
   replaced: Replaced | undefined
   delivery: Delivery = {}
+  /** Whether a write was refused or failed, so that the session may be dead and its token is not to be sent anew. */
+  failed = false
+  /** How often values or settings were assigned: what is the same as before has no change since. */
+  changeCount = 0
   readonly settings: SessionSettings
   #id: string | undefined
   #key: string | undefined
@@ -53,13 +58,17 @@ export class SessionState {
     return this.#key
   }
 
+  get expiresAt (): number | undefined {
+    return this.record === undefined ? undefined : presentEndOf(this.record, this.settings)
+  }
+
   /** Takes a record as what is stored; what was changed before is dropped. */
   adopt (id: string, record: SessionRecord): void {
-    const { formats } = this.settings
-    this.values = new Values(formats.named(record.format), record.data)
+    this.values = new Values(this.settings.formats.named(record.format), record.data)
     this.record = record
-    this.own = ownSettingsOf(record)
+    this.version = record.version
     this.replaced = undefined
+    this.own = new Own(record)
     this.#id = id
     this.#key = record.key
     this.#move('loaded')
@@ -67,19 +76,21 @@ export class SessionState {
 
   /** Called with every change of a value or a setting. */
   change (): void {
+    this.changeCount += 1
     if (this.#id === undefined) this.takeOtherId()
     this.#move(this.record === undefined ? 'started' : 'changed')
   }
 
   regenerate (keep: Keep): void {
+    this.values = this.values.moved(this.settings.formats.preferred, keep)
     // The first record stands: regenerating twice replaces it once.
     if (this.record !== undefined) this.replaced = { record: this.record, keep }
     else if (this.replaced !== undefined) this.replaced = { ...this.replaced, keep: narrower(this.replaced.keep, keep) }
-    this.values = this.values.moved(this.settings.formats.preferred, keep)
     this.record = undefined
-    if (keep !== true) this.own = {}
+    this.version = undefined
+    this.own = this.own.moved(keep === true)
     this.takeOtherId()
-    this.#move('started')
+    this.change()
   }
 
   /** An id for a session that is yet to be created; returns the key that goes with it. */
@@ -97,6 +108,7 @@ export class SessionState {
     if (this.replaced === undefined) return
     const { record: before, keep } = this.replaced
     takeAnew(this.values, keep, before, present, this.settings.formats)
+    if (keep === true) this.own.takeAnew(before, present)
     this.replaced = { record: present, keep }
   }
 
@@ -108,12 +120,13 @@ export class SessionState {
   forget (): void {
     this.values = new Values(this.settings.formats.preferred, new Map())
     this.record = undefined
+    this.version = undefined
     this.replaced = undefined
-    this.own = {}
+    this.delivery = { token: 'clear' }
+    this.own = new Own()
     this.#id = undefined
     this.#key = undefined
     this.#wantsTouch = false
-    this.delivery = { token: 'clear' }
     this.#move('destroyed')
   }
 
@@ -122,13 +135,13 @@ export class SessionState {
   }
 
   timeouts (): Timeouts {
-    return timeoutsOf(this.own, this.settings)
+    return timeoutsOf(this.own.get(), this.settings)
   }
 
-  /** Whether anything would be written. Compares what may have changed in place. */
+  /** Whether anything would be written. Compares what may have changed in place, and throws what no format can carry. */
   isChanged (): boolean {
     if (this.record === undefined) return this.replaced !== undefined || this.values.hasSubstance()
-    return isChange(this.values.changes(), settingsChangeOf(this.own, this.record))
+    return isChange(this.values.changes(), this.own.changes())
   }
 
   /**
@@ -143,44 +156,36 @@ export class SessionState {
 
   /** What is to be done now; `explicit` where the application asked, so that a session without data is stored too. */
   plan (now: number, explicit: boolean): Plan {
-    if (this.record !== undefined) return this.#planStored(this.record, now)
+    if (this.record !== undefined) return this.#planStored(this.record, now, explicit)
     if (this.replaced !== undefined) return this.#planReplacing(this.replaced, now, explicit)
     if (!explicit && !this.values.hasSubstance()) return NOTHING
     return { kind: 'create', record: this.#newRecord(now), now }
   }
 
-  /** After the plan was carried out: the record as it now is. */
-  stored (record: SessionRecord, written: ValueChanges): void {
-    if (record.key !== this.key) {
-      // Regenerated while the write was under way: what was written is what is to be replaced.
-      if (this.replaced?.record.key === record.key) this.replaced = { ...this.replaced, record }
-      return
-    }
+  /** After the plan was carried out: the record as it is now known, what was written, and its version. */
+  stored (record: SessionRecord, written: ValueChanges, version: number | undefined): void {
     this.record = record
+    this.version = version
     this.replaced = undefined
     this.values.settle(written)
+    this.own.settle(record)
     this.#wantsTouch = false
     this.#move('loaded')
   }
 
-  /** Whether there are changes that nobody will write: made after the last plan was taken, or with no plan taken at all. */
-  isUnsaved (): boolean {
-    return this.status === 'settled' ? this.#changedAfter : this.status === 'changed' || this.status === 'started'
-  }
-
-  #changedAfter = false
-
   #move (status: Status): void {
     if (this.status !== 'settled') this.status = status
-    else this.#changedAfter = status === 'started' || status === 'changed'
   }
 
-  #planStored (base: SessionRecord, now: number): Plan {
+  #planStored (base: SessionRecord, now: number, explicit: boolean): Plan {
     const values = this.values.changes()
-    const settings = settingsChangeOf(this.own, base)
+    const settings = this.own.changes()
     const renewal = renewalOf(base, settings, this.settings, now)
     if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, now } }
-    return renewal !== undefined && this.#mayTouch(base, now) ? { kind: 'touch', base, renewal, now } : NOTHING
+    const isDue = now - base.lastSeenAt >= reissueTimeOf(base, this.settings.reissueTime)
+    // What the application asks to be saved is its changes; renewing has its own time, or is asked for.
+    const mayTouch = this.#wantsTouch || (isDue && !explicit)
+    return renewal !== undefined && mayTouch ? { kind: 'touch', base, renewal, now, explicit } : NOTHING
   }
 
   #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {
@@ -190,12 +195,11 @@ export class SessionState {
   }
 
   #newRecord (now: number, replaced?: Replaced): SessionRecord {
-    if (this.#id === undefined) this.takeOtherId()
     const instant = Math.floor(now)
     // A routine change of the id must not prolong a life; a log-in begins a new one (NIST SP 800-63B-4, 5.2).
     const createdAt = replaced?.keep === true ? replaced.record.createdAt : instant
     return {
-      key: this.key as string,
+      key: this.#key ?? this.takeOtherId(),
       data: this.values.all(),
       version: 1,
       createdAt,
@@ -203,11 +207,7 @@ export class SessionState {
       expiresAt: endOf(createdAt, instant, this.timeouts()),
       format: this.values.format.name,
       writes: new Map(),
-      ...this.own
+      ...this.own.get()
     }
-  }
-
-  #mayTouch (base: SessionRecord, now: number): boolean {
-    return this.#wantsTouch || now - base.lastSeenAt >= reissueTimeOf(base, this.settings.reissueTime)
   }
 }

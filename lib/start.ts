@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { DynamoSessionOptions } from '../types/options.js'
+import { COMPANION_SUFFIX } from './cookie.js'
 import { errors } from './errors.js'
 import { Keeper } from './keeper.js'
 import { addLifecycle } from './lifecycle.js'
@@ -38,11 +39,19 @@ function claim (server: object, { layout, cookie, usesCookie, header }: Settings
   // A table's name and its ARN are one table.
   const records = `records ${layout.table.slice(layout.table.lastIndexOf('/') + 1)} ${layout.keyPrefix}`
   if (claims.has(records)) throw new errors.BadOption('keyPrefix', 'must differ between two registrations on one table')
-  const cookies = usesCookie ? [`cookie ${cookie.name}`, `cookie ${cookie.name}-v`] : []
+  const cookies = usesCookie ? [`cookie ${cookie.name}`, `cookie ${cookie.name}${COMPANION_SUFFIX}`] : []
   if (cookies.some(name => claims.has(name))) throw new errors.BadOption('cookie.name', 'is taken by another registration')
-  const headers = header === undefined ? [] : [`header ${header}`, `header ${header}-v`]
+  const headers = header === undefined ? [] : [`header ${header}`, `header ${header}${COMPANION_SUFFIX}`]
   if (headers.some(name => claims.has(name))) throw new errors.BadOption('header', 'is taken by another registration')
   for (const claimed of [records, ...cookies, ...headers]) claims.add(claimed)
+}
+
+const NOT_REACHED = 'DynamoDB cannot be reached yet: requests with a session answer 503 until it can'
+const NO_CREDENTIALS = 'There are no AWS credentials yet: requests with a session answer 503 until there are. Set them in the environment, or give client: { credentials }'
+
+/** Credentials may come late, from a service on the host, so their absence does not stop the start. */
+function isCredentials (cause: unknown): boolean {
+  return cause instanceof Error && cause.name === 'CredentialsProviderError'
 }
 
 /** A definite fault stops the start; a service that cannot be reached may be back before the first visitor is. */
@@ -52,6 +61,6 @@ async function prepareTable (manager: SessionManager, { createTable, verify }: S
     if (verify) await manager.verifyTable()
   } catch (error) {
     if (!(error instanceof errors.Unavailable)) throw error
-    app.log.warn({ err: error }, 'DynamoDB cannot be reached yet: requests with a session answer 503 until it can')
+    app.log.warn({ err: error }, isCredentials(error.cause) ? NO_CREDENTIALS : NOT_REACHED)
   }
 }

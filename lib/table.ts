@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   CreateTableCommand, DescribeTableCommand, DescribeTimeToLiveCommand, GetItemCommand, UpdateTimeToLiveCommand,
-  type CreateTableCommandInput, type DynamoDBClient
+  type CreateTableCommandInput, type DynamoDBClient, type GetItemCommandOutput
 } from '@aws-sdk/client-dynamodb'
 import { withDeadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
@@ -39,16 +39,28 @@ export class Table {
   /** One read of a key that nobody has: it proves the table, its key, the permission to read and the proof of absence. */
   async verify (): Promise<void> {
     const { layout } = this.#settings
+    await this.#assertRegion()
     const answer = await this.#ask('dynamodb:GetItem', async signal =>
       await this.#client.send(new GetItemCommand(readCommand(makeProbeKey(), false, layout)), { abortSignal: signal }))
-    this.#repository.expectsCapacity = answer.ConsumedCapacity !== undefined
+    this.#repository.expectsCapacity = (answer as GetItemCommandOutput | undefined)?.ConsumedCapacity !== undefined
     if (this.#repository.expectsCapacity) return
     this.#log.warn({}, 'This DynamoDB engine tells no consumed capacity, so an empty answer cannot be told from a missing session')
+  }
+
+  /** Without a region no request is ever sent, which would look like a service out of reach. */
+  async #assertRegion (): Promise<void> {
+    const { config } = this.#client as Partial<Pick<DynamoDBClient, 'config'>>
+    try {
+      await config?.region()
+    } catch (cause) {
+      throw Object.assign(new errors.BadOption('client', 'has no region: set AWS_REGION, or give { region }'), { cause })
+    }
   }
 
   /** Creates the table where it is missing, waits until it is active, and enables TTL. */
   async create (): Promise<void> {
     const input = creationInput(this.#settings)
+    await this.#assertRegion()
     const refusal = await this.#ask('dynamodb:CreateTable', async signal =>
       await this.#client.send(new CreateTableCommand(input), { abortSignal: signal })
         .then(nothing, errorNamed('ResourceInUseException', 'ValidationException')))
@@ -61,14 +73,16 @@ export class Table {
   async #untilActive (): Promise<void> {
     const { layout: { table: TableName }, now } = this.#settings
     const deadline = now() + LONGEST_CREATION * 1000
-    while (true) {
+    // Counted as well, because the clock that was handed in may stand still.
+    for (let look = 0; look < LONGEST_CREATION * 1000 / CREATION_PAUSE; look++) {
       const answer = await this.#ask('dynamodb:DescribeTable', async signal =>
         await this.#client.send(new DescribeTableCommand({ TableName }), { abortSignal: signal })
           .catch(errorNamed('ResourceNotFoundException')))
       if ('Table' in answer && answer.Table?.TableStatus === 'ACTIVE') return
-      if (now() >= deadline) throw new errors.Unavailable({ cause: new Error(`The table is not active after ${LONGEST_CREATION} s.`) })
+      if (now() >= deadline) break
       await sleep(CREATION_PAUSE)
     }
+    throw new errors.Unavailable({ cause: new Error(`The table is not active after ${LONGEST_CREATION} s.`) })
   }
 
   async #enableTtl (): Promise<void> {
@@ -109,7 +123,7 @@ export class Table {
       const cause = safeCause(error)
       if (cause.name === 'ResourceNotFoundException') throw new errors.TableMissing(tableName(layout.table), { cause })
       if (cause.name === 'ValidationException') throw new errors.TableMismatch(tableName(layout.table), layout.partitionKey.name, layout.partitionKey.type, { cause })
-      if (REFUSED.has(cause.name)) throw new errors.PermissionMissing(permission, { cause })
+      if (REFUSED.has(cause.name)) throw new errors.PermissionMissing(cause.name === 'AccessDeniedException' ? permission : 'any call, because AWS does not accept them', { cause })
       throw new errors.Unavailable({ cause })
     }
   }

@@ -58,8 +58,8 @@ export class Tokens {
     return this.#isId(id) ? hash(id) : null
   }
 
-  #isId (text: string): boolean {
-    if (text.length !== this.#idLength || !ALPHABET.test(text)) return false
+  #isId (text: unknown): boolean {
+    if (typeof text !== 'string' || text.length !== this.#idLength || !ALPHABET.test(text)) return false
     return Buffer.from(text, 'base64url').toString('base64url') === text
   }
 }

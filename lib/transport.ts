@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { append } from 'vary'
-import { readCookie, writeCookie, type CookieSettings } from './cookie.js'
+import { COMPANION_SUFFIX, readCookie, writeCookie, type CookieSettings } from './cookie.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
 import type { CheckedToken } from './token.js'
@@ -16,14 +16,13 @@ export interface Arrival {
   readonly came: boolean
   /** The one good token, if there is exactly one. */
   readonly token: CheckedToken | undefined
-  /** The companion as it came, not looked at yet. */
-  readonly companion: string | undefined
+  /** The companions as they came, not looked at yet. */
+  readonly companions: readonly string[]
 }
 
 /** Seconds in which an eventually consistent read may lag behind a write. */
 const COMPANION_LIFE = 10
 const COMPANION = /^([A-Za-z0-9_-]{8})\.([1-9][0-9]{0,14})$/
-const COMPANION_SUFFIX = '-v'
 /** How much of a loggable id names its session: enough that another session's companion is not taken for this one's. */
 const NAMING_LENGTH = 8
 
@@ -36,24 +35,26 @@ export class Transport {
     this.#settings = settings
   }
 
-  /** A header wins over a cookie; two different tokens mean that somebody planted one, so neither counts. */
+  /** A header wins over a cookie; two different ids mean that somebody planted one, so neither counts. */
   read (headers: IncomingHttpHeaders): Arrival {
-    const { header, usesCookie, cookie: { name }, tokens } = this.#settings
+    const { header, usesCookie, cookie: { name } } = this.#settings
     const fromHeader = header === undefined ? '' : String(headers[header] ?? '')
     const fromCookies = usesCookie && headers.cookie !== undefined ? readCookie(headers.cookie, name) : []
     const way = fromHeader !== '' || !usesCookie ? 'header' : 'cookie'
-    const presented = fromHeader === '' ? fromCookies : [fromHeader, ...fromCookies]
-    const came = presented.length > 0
-    const good = [...new Set(presented)].map(token => tokens.check(token)).filter(token => token !== null)
-    // A bad header is not made up for by a cookie: the header wins.
-    const isTrusted = good.length === 1 && (fromHeader === '' || tokens.check(fromHeader) !== null)
-    return { way, came, token: isTrusted ? good[0] : undefined, companion: this.#readCompanion(headers, way) }
+    return {
+      way,
+      came: fromHeader !== '' || fromCookies.length > 0,
+      token: this.#trusted(fromHeader, fromCookies),
+      companions: this.#readCompanions(headers, way)
+    }
   }
 
-  /** The version that a companion names for this session, or undefined. */
-  writtenVersion ({ companion = '' }: Arrival, key: string): number | undefined {
-    const [, naming, version] = COMPANION.exec(companion) ?? []
-    return naming === key.slice(0, NAMING_LENGTH) ? Number(version) : undefined
+  /** The latest version that a companion names for this session, or undefined. */
+  writtenVersion ({ companions }: Arrival, key: string): number | undefined {
+    const versions = companions.map(companion => COMPANION.exec(companion))
+      .filter(match => match?.[1] === key.slice(0, NAMING_LENGTH))
+      .map(match => Number(match?.[2]))
+    return versions.length === 0 ? undefined : Math.max(...versions)
   }
 
   /** `life`: seconds for which the browser keeps the cookie; undefined until it ends, 0 to clear. */
@@ -80,10 +81,21 @@ export class Transport {
     reply.header('vary', append(Array.isArray(present) ? present.join(', ') : String(present ?? ''), fields))
   }
 
-  #readCompanion (headers: IncomingHttpHeaders, way: Way): string | undefined {
+  /** The one id that is presented, by as many good tokens as may be; the newest signature of it. */
+  #trusted (fromHeader: string, fromCookies: readonly string[]): CheckedToken | undefined {
+    const { tokens } = this.#settings
+    const checked = fromHeader === '' ? [] : [tokens.check(fromHeader)]
+    // A bad header is not made up for by a cookie: the header wins.
+    if (checked[0] === null) return undefined
+    for (const token of new Set(fromCookies)) checked.push(tokens.check(token))
+    const good = checked.filter(token => token !== null)
+    return new Set(good.map(({ id }) => id)).size === 1 ? good.find(({ outdated }) => !outdated) ?? good[0] : undefined
+  }
+
+  #readCompanions (headers: IncomingHttpHeaders, way: Way): readonly string[] {
     const { header, cookie: { name } } = this.#settings
-    if (way === 'header' && header !== undefined) return String(headers[header + COMPANION_SUFFIX] ?? '')
-    return readCookie(headers.cookie ?? '', name + COMPANION_SUFFIX)[0]
+    if (way === 'header' && header !== undefined) return [String(headers[header + COMPANION_SUFFIX] ?? '')]
+    return readCookie(headers.cookie ?? '', name + COMPANION_SUFFIX)
   }
 
   #setCookie (request: FastifyRequest, reply: FastifyReply, cookie: CookieSettings, name: string, value: string, life: number | undefined): void {

@@ -1,8 +1,8 @@
-import type { RecordChange, Renewal, Repository, SessionRecord } from '../types/repository.js'
+import type { RecordChange, Repository, SessionRecord } from '../types/repository.js'
 import { errors } from './errors.js'
 import { tellConflict, tellGone, type GoneReason } from './events.js'
 import { isExpired, type Timeouts } from './expiry.js'
-import { NO_SUCCESSOR } from './item.js'
+import { mergedData, NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
 import { changedRecord, rebase, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
@@ -56,9 +56,7 @@ export class Writer {
   }
 
   async #create (state: SessionState, plan: PlanOf<'create'>): Promise<void> {
-    const record = await this.#createUnderFreeId(state, plan)
-    state.stored(record, { set: record.data, delete: [] })
-    state.deliver({ token: 'send', wrote: true })
+    this.#deliverNew(state, await this.#createUnderFreeId(state, plan))
   }
 
   /** An id that is taken is nobody's to take over: with sound randomness this never happens. */
@@ -72,30 +70,41 @@ export class Writer {
   }
 
   async #save (state: SessionState, first: RecordChange): Promise<void> {
+    const { key } = first.base
     let change = first
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const answer = await this.#repository.save(change.base.key, change)
+      const answer = await this.#repository.save(key, change)
       if (answer.done) {
-        state.stored(changedRecord(change, answer.version), change)
-        return state.deliver({ wrote: true })
+        state.stored(knownRecord(first, change, answer.version), first, answer.version)
+        return state.deliver({ wrote: { key, version: answer.version } })
       }
       const reason = goneReason(answer.record, this.#defaults, change.now)
-      if (answer.record === null || reason !== undefined) throw gone(change.base.key, reason)
-      tellConflict(change.base.key)
+      if (answer.record === null || reason !== undefined) throw gone(key, reason)
+      tellConflict(key)
       change = rebase(change, answer.record, this.#defaults)
     }
     throw new errors.Conflict()
   }
 
-  /** Best effort: what a visitor asked for does not fail because their session was not prolonged. */
+  /**
+   * Best effort: what a visitor asked for does not fail because their session was not prolonged. Where the application
+   * asked for it and nothing else, it is told.
+   */
   async #touch (state: SessionState, plan: PlanOf<'touch'>, log: Log): Promise<void> {
-    const { base, renewal, now } = plan
+    const { base, renewal, now, explicit } = plan
     try {
-      if (!await this.#repository.touch(base.key, renewal, now)) return
-      state.stored(touchedRecord(base, renewal), { set: new Map(), delete: [] })
+      if (await this.#repository.touch(base.key, renewal, now)) {
+        const { lastSeenAt, expiresAt } = renewal
+        return state.stored({ ...base, lastSeenAt, expiresAt }, { set: new Map(), delete: [] }, state.version)
+      }
     } catch (err) {
+      if (explicit) throw err
       log.warn({ err, loggableId: base.key }, 'A session could not be prolonged')
     }
+    state.failed = true
+    if (!explicit) return
+    const reason = goneReason(await this.#repository.load(base.key, true), this.#defaults, now)
+    if (reason !== undefined) throw gone(base.key, reason)
   }
 
   /**
@@ -122,8 +131,9 @@ export class Writer {
   }
 
   #deliverNew (state: SessionState, record: SessionRecord): void {
-    state.stored(record, { set: record.data, delete: [] })
-    state.deliver({ token: 'send', wrote: true })
+    const { data, key, version } = record
+    state.stored(record, { set: data, delete: [] }, version)
+    if (state.id !== undefined) state.deliver({ token: { id: state.id, record }, wrote: { key, version } })
   }
 
   /** `'nothing'` where the old record is marked now, else the record, or null, that stands in the way. */
@@ -159,8 +169,14 @@ function conflict (key: string): Error {
   return new errors.Conflict()
 }
 
-function touchedRecord (base: SessionRecord, { lastSeenAt, expiresAt }: Renewal): SessionRecord {
-  return { ...base, lastSeenAt, expiresAt }
+/**
+ * The record after a save, as far as this process knows it. Where others have written meanwhile, their data is not known,
+ * so the version stays behind: what depends on knowing all of it is refused then, and reads again.
+ */
+function knownRecord (first: RecordChange, last: RecordChange, version: number): SessionRecord {
+  const record = changedRecord(last, version)
+  if (last === first && version === first.base.version + 1) return record
+  return { ...record, data: mergedData(first), version: first.base.version }
 }
 
 /** Why a record is no session any more, or undefined for a living one. */

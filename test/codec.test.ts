@@ -33,7 +33,10 @@ t.test('a record is read in the format it names, whatever was chosen', async t =
 })
 
 t.test('a format that is not configured is a typed error that does not repeat what is stored', async t => {
-  const error = t.throws(() => createFormats('json').named('reversed')) as Error
+  const unknown = createFormats('json').named('reversed')
+  t.equal(unknown.name, 'reversed', 'a save would keep it')
+  t.throws(() => encodeValue(unknown, 'k', 1), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
+  const error = t.throws(() => decodeValue(unknown, { S: '1' })) as Error
   t.match(error, {
     code: 'FST_DYNAMODB_SESSION_UNREADABLE',
     message: 'The stored session cannot be read: it has a format that is not configured here. Configure the "format" it was written with, or destroy the session.'

@@ -1,9 +1,9 @@
 import { DynamoDBClient, GetItemCommand, PutItemCommand, UpdateItemCommand, type UpdateItemCommandInput } from '@aws-sdk/client-dynamodb'
 import t from 'tap'
 import {
-  createCommand, destroyCommand, mergedData, MOST_NAMED_KEYS, readCommand, replaceCommand, saveCommand, touchCommand
+  createCommand, destroyCommand, MOST_NAMED_KEYS, readCommand, replaceCommand, saveCommand, touchCommand
 } from '../lib/commands.js'
-import { fromItem, toItem, type Layout } from '../lib/item.js'
+import { fromItem, mergedData, toItem, type Layout } from '../lib/item.js'
 import type { RecordChange, Renewal, SessionRecord, StoredValue } from '../types/repository.js'
 import { clientConfig, createTable, onEachEngine } from './support/engines.js'
 

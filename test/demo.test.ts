@@ -10,6 +10,7 @@ import type { Page } from 'playwright-core'
 import { buildDemo } from '../demo/app.js'
 import { STYLE_URL } from '../demo/style.js'
 import { findChromium, startChromium, unlessChromium } from './support/chromium.js'
+import { NOT_COVERED } from './support/children.js'
 import { clientConfig, startDynalite } from './support/engines.js'
 import { Recorder } from './support/recorder.js'
 import { setCookieNames, Visitor } from './support/visitor.js'
@@ -20,7 +21,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 async function setDemo (t: Test, prepare: (app: FastifyInstance) => void = () => {}): Promise<{ app: FastifyInstance, recorder: Recorder }> {
   const engine = await startDynalite()
   const recorder = await Recorder.start(engine)
-  const app = await buildDemo({ client: clientConfig(recorder.endpoint) })
+  const app = await buildDemo({ table: 'demo-sessions', client: clientConfig(recorder.endpoint) })
   t.teardown(async () => {
     await app.close()
     await recorder.close()
@@ -366,7 +367,7 @@ t.test('the program says in one line that it cannot have its port', async t => {
 
 /** As `npm run demo` does. The SDK warns of old versions of Node, which is not what these tests are about. */
 function startProgram (port: string): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', 'demo/server.ts'], { cwd: root, env: { ...process.env, PORT: port, NODE_NO_WARNINGS: '1' } })
+  return spawn(process.execPath, ['--import', 'tsx', 'demo/server.ts'], { cwd: root, env: { ...process.env, ...NOT_COVERED, PORT: port, NODE_NO_WARNINGS: '1' } })
 }
 
 async function firstLine (program: ChildProcess): Promise<string> {

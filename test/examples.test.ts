@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { CookieJar } from 'tough-cookie'
+import { NOT_COVERED } from './support/children.js'
 import { startDynalite } from './support/engines.js'
 import { Recorder } from './support/recorder.js'
 
@@ -71,7 +72,7 @@ async function run (t: Test, name: string): Promise<{ url: string, recorder: Rec
   const recorder = await Recorder.start(engine)
   const { AWS_REGION, AWS_DEFAULT_REGION, ...environment } = process.env
   const program = spawn(process.execPath, ['--import', 'tsx', `examples/${name}`], {
-    cwd: root, env: { ...environment, DYNAMODB_ENDPOINT: recorder.endpoint, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: root, env: { ...environment, ...NOT_COVERED, DYNAMODB_ENDPOINT: recorder.endpoint, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(async () => {
     if (program.exitCode === null && program.signalCode === null) {

@@ -15,6 +15,7 @@ function aSession (data: Record<string, unknown> = {}) {
   const acts: string[] = []
   const hands: Acts = {
     save: async () => { acts.push('save') },
+    regenerate: async keep => { acts.push(`regenerate ${String(keep)}`) },
     destroy: async () => { acts.push('destroy') },
     reload: async () => { acts.push('reload') },
     options: attributes => { acts.push(`options ${Object.keys(attributes).join()}`) }
@@ -140,6 +141,9 @@ t.test('serialised or inspected, a session shows names and a hash, never a value
   }
   t.same(JSON.parse(JSON.stringify(session)), { loggableId: state.key, keys: ['password'] })
   t.match(inspect(session), 'password')
+  for (const options of [{ customInspect: false, depth: 9, showHidden: true }, { showProxy: true, depth: 9 }]) {
+    t.notMatch(inspect(session, options), /canary|tokens|settings/, 'nor do the state and what it holds show')
+  }
 })
 
 t.test('the facts of a stored session', async t => {
@@ -169,7 +173,7 @@ t.test('timeouts are the registration\'s until the session has its own', async t
   t.equal(state.isChanged(), true)
   session['idleTimeout'] = undefined
   t.equal(session['idleTimeout'], 7200)
-  for (const wrong of [0, 0.5, -1, Number.NaN, Infinity, '60', null, true]) {
+  for (const wrong of [0, 0.5, -1, Number.NaN, Infinity, 1e300, '60', null, true]) {
     t.throws(() => { session['idleTimeout'] = wrong }, { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' }, String(wrong))
   }
 })
@@ -177,16 +181,25 @@ t.test('timeouts are the registration\'s until the session has its own', async t
 t.test('acts are handed on', async t => {
   const { session, acts, state } = aSession({ keep: 1, drop: 2 })
   const members = session as unknown as import('../index.js').Session
+  for (const wrong of [null, undefined, 5, 'x']) t.throws(() => { members.options(wrong as never) }, { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' })
   await members.reload()
   await members.destroy()
   members.options({ maxAge: 5, userInfo: 'x' })
   members.touch()
-  await members.regenerate(['keep'])
-  t.same(acts, ['reload', 'destroy', 'options maxAge,userInfo'])
-  t.same(members.keys(), ['keep'])
-  t.equal(state.status, 'started')
+  await members.regenerate(['userId'])
+  await members.regenerate(true)
   await members.regenerate()
-  t.same(members.keys(), [])
+  t.same(acts, ['reload', 'destroy', 'options maxAge,userInfo', 'regenerate userId', 'regenerate true', 'regenerate false'])
+  t.equal(state.plan(1000, false).kind, 'touch')
+  for (const wrong of ['userId', ['userId', 1], 1, null, {}]) {
+    await t.rejects(members.regenerate(wrong as never), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' }, String(wrong))
+  }
+  t.equal(acts.length, 6)
+})
+
+t.test('a member called on something else says so', async t => {
+  const { session } = aSession()
+  t.throws(() => session.get.call({}, 'x'), TypeError)
 })
 
 t.test('stateOf knows sessions of ours from anything else', async t => {

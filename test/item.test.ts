@@ -117,9 +117,20 @@ t.test('an item in which what a session needs has another type or sense is a gho
   }
 })
 
+t.test('a version that is no whole number, and write tokens that are no map, make a ghost', async t => {
+  t.equal(fromItem({ ...toItem(PLAIN, LAYOUT), ver: { N: '1.5' } }, KEY, LAYOUT), null)
+  t.equal(fromItem({ ...toItem(PLAIN, LAYOUT), w: { S: 'x' } }, KEY, LAYOUT), null)
+})
+
+t.test('a successor that is no key of ours is not followed', async t => {
+  for (const next of ['', 'x', 'other#'.padEnd(49, 'A'), KEY + 'A']) {
+    t.equal(fromItem({ ...toItem(PLAIN, PREFIXED), next: { S: next } }, KEY, PREFIXED)?.next, NO_SUCCESSOR, next)
+  }
+})
+
 t.test('what a session can do without is left out where it has another type or sense', async t => {
   const item: Item = {
-    ...toItem(PLAIN, LAYOUT), idle: { S: '99999' }, absolute: { N: '-5' }, cookie: { N: '1e999' }, fmt: { N: '1' }, w: { S: 'x' }
+    ...toItem(PLAIN, LAYOUT), idle: { S: '99999' }, absolute: { N: '-5' }, cookie: { N: '1e999' }, fmt: { N: '1' }
   }
   t.strictSame(fromItem(item, KEY, LAYOUT), { ...PLAIN, ...OPTIONAL })
 })

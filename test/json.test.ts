@@ -99,3 +99,9 @@ t.test('what is not JSON text is not read', async t => {
   t.throws(() => jsonFormat.decode({ N: '1' }), new TypeError('not text'))
   t.throws(() => jsonFormat.decode({ S: '{' }), { name: 'SyntaxError' })
 })
+
+t.test('a hidden toJSON and members named by symbols, which JSON would obey or lose, are refused', async t => {
+  const obeyed = Object.defineProperty({ a: 1 }, 'toJSON', { value: () => 'other', enumerable: false })
+  t.throws(() => jsonFormat.encode(obeyed), { message: /^it holds a function/ })
+  t.throws(() => jsonFormat.encode({ a: { [Symbol('s')]: 1 } }), { message: /^it holds a member with a symbol for its name/ })
+})

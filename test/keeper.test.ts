@@ -57,6 +57,20 @@ t.test('unknown ids are told of with a hash and a count', async t => {
   t.same(stage.log.details[1], { loggableId: 'key 3', count: 2 })
 })
 
+t.test('a session in use goes on living when the idle timeout is lowered', async t => {
+  const stage = setKeeper()
+  const { id, key } = await openStored(stage)
+  const strict = new Keeper(resolveOptions({ table: 'sessions', client: stage.repository, now: () => stage.clock.ms, idleTimeout: 600 }), stage.log)
+  for (let minute = 1; minute <= 30; minute++) {
+    stage.clock.forward(60)
+    const { visit, ended } = await strict.open(id, key, stage.log)
+    t.equal(ended, undefined, `minute ${minute}`)
+    await visit.settle(false)
+  }
+  stage.clock.forward(600)
+  t.equal((await strict.open(id, key, stage.log)).ended, 'expired')
+})
+
 t.test('a session that dies by tightened settings is dead, whatever the record says', async t => {
   const stage = setKeeper()
   const { id, key } = await openStored(stage)
@@ -81,7 +95,9 @@ t.test('a record in a format that is not configured is a failure, never a missin
   const stage = setKeeper({ format: { name: 'own', encode: value => JSON.stringify(value), decode: text => JSON.parse(String(text)) as unknown } })
   const { id, key } = await openStored(stage)
   const other = new Keeper(resolveOptions({ table: 'sessions', client: stage.repository, now: () => stage.clock.ms }), stage.log)
-  await t.rejects(other.open(id, key, stage.log), { code: 'FST_DYNAMODB_SESSION_UNREADABLE', statusCode: 500 })
+  const { visit, ended } = await other.open(id, key, stage.log)
+  t.equal(ended, undefined)
+  t.throws(() => visit.session.data(), { code: 'FST_DYNAMODB_SESSION_UNREADABLE', statusCode: 500 })
 })
 
 t.test('a repository that was handed in is closed with the keeper, and creates no table', async t => {

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { Signer } from '@fastify/cookie'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import dynamoSession, { type DynamoSessionOptions } from '../index.js'
@@ -389,4 +390,189 @@ t.test('a value that no format can carry is refused in the handler, and a nested
   t.same((await ann.post('/caught')).json(), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' })
   t.same((await ann.get('/me')).json(), { count: 1 })
   t.same(new Set(repository.take()), new Set(['load']))
+})
+
+t.test('the token that is sent is of a session that was stored, though the request fails after it regenerated again', async t => {
+  const { visitor } = await setApp(t, app => {
+    app.post('/twice', async request => {
+      request.session.set('count', 1)
+      await request.session.save()
+      await request.session.regenerate(true)
+      throw new Error('broken')
+    })
+  })
+  const ann = visitor()
+  await ann.post('/twice')
+  t.same((await ann.get('/me')).json(), { count: 1 })
+  await ann.post('/twice')
+  t.same((await ann.get('/me')).json(), { count: 1 }, 'nor is anybody logged out')
+})
+
+t.test('an outdated token is not signed anew where the session has ended meanwhile', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app } = await setApp(t, app => {
+    app.post('/late', async request => {
+      await app.sessions.destroy(request.session.id ?? '')
+      request.session.set('count', 9)
+    })
+  }, { client: repository, secrets: ['new secret', 'old secret'] })
+  const response = await app.inject({ method: 'POST', url: '/late', headers: { cookie: ann.cookieHeader() } })
+  t.same([response.statusCode, setCookies(response)], [200, []])
+})
+
+t.test('one id under two signatures, as after a rotation with a path of its own, is one token', async t => {
+  const { app, visitor } = await setApp(t, () => {}, { secrets: ['new secret', 'old secret'], header: 'x-session', cookie: {} })
+  const ann = visitor()
+  await ann.post('/set')
+  const token = ann.cookie('__Host-id') ?? ''
+  const outdated = new Signer('old secret').sign(token.split('.')[0] ?? '')
+  const [one, two] = [token, outdated].map(encodeURIComponent)
+  for (const cookie of [`__Host-id=${one}; __Host-id=${two}`, `__Host-id=${two}; __Host-id=${one}`]) {
+    const response = await app.inject({ url: '/me', headers: { cookie } })
+    t.same([response.json(), setCookies(response)], [{ count: 1 }, []], 'the newest signature counts')
+  }
+  t.same((await app.inject({ url: '/me', headers: { cookie: `__Host-id=${two}`, 'x-session': token } })).json(), { count: 1 })
+})
+
+t.test('of several companions that name this session the latest counts', async t => {
+  const { app, repository, visitor } = await setApp(t, () => {})
+  const ann = visitor()
+  await ann.post('/set')
+  const companion = ann.cookie('__Host-id-v') ?? ''
+  repository.take()
+  repository.meet('load', () => null)
+  const cookie = `__Host-id-v=planted; __Host-id-v=${companion.slice(0, 8)}.0; __Host-id-v=${companion}; __Host-id=${ann.cookie('__Host-id')}`
+  t.same((await app.inject({ url: '/me', headers: { cookie } })).json(), { count: 1 })
+  t.same(repository.take(), ['load', 'load'])
+})
+
+t.test('cookie attributes said before the log-in hold for what the log-in sends and stores', async t => {
+  const { visitor, app } = await setApp(t, app => {
+    app.post('/remember', async request => {
+      request.session.options({ maxAge: 86_400 })
+      await request.session.regenerate()
+      request.session.set('userId', 'u')
+    })
+    app.post('/rotate', async request => { await request.session.regenerate(true) })
+  })
+  const ann = visitor()
+  t.match(setCookies(await ann.post('/remember'))[0], /Max-Age=86400/)
+  t.match(setCookies(await ann.post('/rotate'))[0], /Max-Age=86400/)
+  t.ok(app)
+})
+
+t.test('a failure of an explicit save or destroy answers as any other: Retry-After, and nothing of the handler', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    for (const act of ['save', 'destroy'] as const) {
+      app.post(`/${act}`, async (request, reply) => {
+        reply.headers({ 'cache-control': 'public, max-age=600', etag: '"x"', location: '/x', 'content-encoding': 'gzip' })
+        request.session.set('count', 99)
+        await request.session[act]()
+      })
+    }
+    app.get('/other', async (_request, reply) => {
+      reply.header('cache-control', 'private')
+      throw new Error('not ours')
+    })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  for (const act of ['save', 'destroy'] as const) {
+    repository.meet(act, 'fail before')
+    const { statusCode, headers } = await ann.post(`/${act}`)
+    t.same([statusCode, headers['retry-after']], [503, '1'], act)
+    t.same(['cache-control', 'etag', 'location', 'content-encoding'].filter(name => name in headers), [])
+  }
+  t.equal((await ann.get('/other')).headers['cache-control'], 'private', 'errors of others are left alone')
+})
+
+t.test('a read that fails varies like the answer it stands for', async t => {
+  const { visitor, repository } = await setApp(t, () => {})
+  const ann = visitor()
+  await ann.post('/set')
+  repository.meet('load', 'fail before')
+  t.equal((await ann.get('/me')).headers['vary'], 'Cookie')
+})
+
+t.test('streams of the web that are not sent are cancelled', async t => {
+  let cancelled = 0
+  const stream = () => new ReadableStream({ cancel () { cancelled += 1 } })
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/stream', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.send(stream())
+    })
+    app.get('/response', async request => {
+      request.session.set('count', 1)
+      return new Response(stream())
+    })
+    app.get('/locked', async (request, reply) => {
+      request.session.set('count', 1)
+      const locked = stream()
+      locked.getReader()
+      return await reply.send(locked)
+    })
+  })
+  for (const url of ['/stream', '/response', '/locked']) {
+    repository.meet('create', 'fail before')
+    t.equal((await visitor().get(url)).statusCode, 503, url)
+  }
+  t.equal(cancelled, 2)
+})
+
+t.test('changes in place on a hijacked reply or in a stream are warned of, and empty ones are not', async t => {
+  const { app, log, visitor } = await setApp(t, app => {
+    app.post('/cart', async request => { request.session.set('cart', ['a']) })
+    app.get('/hijack', (request, reply) => {
+      request.session.get('cart')?.push('b')
+      reply.hijack()
+      reply.raw.end('raw')
+    })
+    app.get('/stream', async (request, reply) => await reply.send(Readable.from((async function * () {
+      yield 'first'
+      request.session.get('cart')?.push('c')
+    })())))
+    app.get('/empty', (request, reply) => {
+      request.session.set('flash', {})
+      reply.hijack()
+      reply.raw.end('raw')
+    })
+    app.get('/created', async (request, reply) => await reply.send(Readable.from((async function * () {
+      yield 'first'
+      request.session.set('count', 1)
+      await request.session.save()
+    })())))
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const lost = (): number => log.warnings().filter(message => message.startsWith('Changes of a session were lost')).length
+  const ann = visitor()
+  await ann.post('/cart')
+  const headers = { cookie: ann.cookieHeader() }
+  await (await fetch(`${app.listeningOrigin}/hijack`, { headers })).text()
+  t.equal(lost(), 1)
+  await ann.get('/stream')
+  t.equal(lost(), 2)
+  await (await fetch(`${app.listeningOrigin}/empty`)).text()
+  t.equal(lost(), 2)
+  await visitor().get('/created')
+  t.equal(lost(), 2)
+  t.equal(log.warnings().filter(message => message.startsWith('A session was created after the answer began')).length, 1)
+})
+
+t.test('a change while the end of the request is being written is warned of', async t => {
+  const { log, repository, visitor } = await setApp(t, app => {
+    app.get('/race', async (request, reply) => {
+      request.session.set('count', 1)
+      repository.meet('create', async () => {
+        request.session.set('count', 2)
+        return true
+      })
+      return await reply.send({})
+    })
+  })
+  await visitor().get('/race')
+  t.equal(log.warnings().filter(message => message.startsWith('Changes of a session were lost')).length, 1)
 })

@@ -120,3 +120,12 @@ function memoryParts () {
     destroy: repository.destroy.bind(repository)
   }
 }
+
+t.test('what is no data and what is no id are told apart from an outage', async t => {
+  const manager = new SessionManager({ table: 'sessions', client: memoryRepository() })
+  for (const wrong of [null, 5, 'x', ['a']]) await t.rejects(manager.create(wrong as never), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' }, String(wrong))
+  for (const wrong of [undefined, null, 5, {}]) {
+    t.equal(await manager.load(wrong as never), null)
+    await manager.destroy(wrong as never)
+  }
+})

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { changedRecord, isChange, narrower, ownSettingsOf, rebase, reissueTimeOf, renewalOf, settingsChangeOf } from '../lib/plan.js'
+import { changedRecord, isChange, narrower, rebase, reissueTimeOf, renewalOf } from '../lib/plan.js'
 import type { RecordChange, SessionRecord } from '../types/repository.js'
 
 const NOW = 1_800_000_000
@@ -21,6 +21,12 @@ t.test('a renewal prolongs, or there is none', async t => {
   t.equal(renewalOf(record, {}, defaults, NOW + 0.9), undefined, 'within the same second')
   t.equal(renewalOf(record, {}, defaults, NOW - 100), undefined, 'by a clock that runs behind')
   t.equal(renewalOf({ ...record, createdAt: NOW - 43_000, expiresAt: NOW + 200 }, {}, defaults, NOW + 10), undefined, 'past the absolute end')
+})
+
+t.test('where the idle timeout was lowered, a session in use is renewed by the new one, and its stored end is not brought forward', async t => {
+  const lowered = { ...defaults, idleTimeout: 600 }
+  t.match(renewalOf(record, {}, lowered, NOW + 60), { lastSeenAt: NOW + 60, expiresAt: NOW + 7200, mayShorten: false })
+  t.match(renewalOf({ ...record, lastSeenAt: NOW + 6900 }, {}, lowered, NOW + 6960), { lastSeenAt: NOW + 6960, expiresAt: NOW + 7560 })
 })
 
 t.test('a renewal goes by the timeouts of the session, and by those it is being given', async t => {
@@ -48,15 +54,6 @@ t.test('a record after a change is known without another read', async t => {
   t.equal(after.writes, record.writes)
   t.match(changedRecord(aChange(), 5), { lastSeenAt: NOW, expiresAt: NOW + 7200 })
   t.same(changedRecord(aChange({ base: { ...record, writes: undefined } }), 5).writes, new Map(), 'whatever was written has the map of write tokens')
-})
-
-t.test('settings of its own change where they differ from what is stored', async t => {
-  const own = { idleTimeout: 60, absoluteTimeout: false, cookieMaxAge: 5 } as const
-  t.same(settingsChangeOf({}, record), {})
-  t.same(settingsChangeOf(own, record), own)
-  t.same(settingsChangeOf(own, { ...record, ...own }), {})
-  t.same(settingsChangeOf({}, { ...record, ...own }), { idleTimeout: null, absoluteTimeout: null, cookieMaxAge: null })
-  t.same(ownSettingsOf({ ...record, ...own }), own)
 })
 
 t.test('a change is a value set, a key deleted or a setting, and nothing else', async t => {

@@ -231,6 +231,16 @@ onEachEngine(t, async (t, engine) => {
     t.same(same.json().data, { count: 1 }, 'one good token among rubbish counts')
   })
 
+  await t.test('a record that lacks what a session needs is no session, and the log says so', async t => {
+    const { visitor, items, put, log } = await setStage(t, engine)
+    const ann = visitor()
+    await ann.post('/set', { count: 1 })
+    const [{ data: _data, ...ghost } = {}] = await items()
+    await put(ghost)
+    t.same((await ann.get('/me')).json(), { data: {} })
+    t.ok(log.warnings().includes('A record lacks what a session needs and counts as absent'))
+  })
+
   await t.test('an unknown id is never adopted', async t => {
     const { visitor, items, log } = await setStage(t, engine)
     const eve = visitor()

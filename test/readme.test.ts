@@ -12,6 +12,7 @@ import { SessionManager } from '../index.js'
 import { errors } from '../lib/errors.js'
 import { ATTRIBUTES } from '../lib/item.js'
 import { resolveOptions } from '../lib/options.js'
+import { NOT_COVERED } from './support/children.js'
 import { createTable, startDynalite, type Engine } from './support/engines.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -223,7 +224,7 @@ t.test('the examples', async t => {
 function start (file: string, environment: Record<string, string> = {}) {
   return spawn(process.execPath, ['--no-warnings', '--import', 'tsx', join(output, file)], {
     cwd: root,
-    env: { PATH: process.env['PATH'], TSX_TSCONFIG_PATH: join(output, 'tsconfig.json'), ...environment },
+    env: { ...NOT_COVERED, PATH: process.env['PATH'], TSX_TSCONFIG_PATH: join(output, 'tsconfig.json'), ...environment },
     stdio: ['ignore', 'pipe', 'inherit']
   })
 }

@@ -75,22 +75,6 @@ t.test('a dropped plan leaves nothing to be written', async t => {
   const { state } = stored()
   assign(state, 'a', 2)
   t.equal(state.takeLastPlan(NOW, true).kind, 'nothing')
-  t.equal(state.isUnsaved(), false, 'and it is no loss that anybody is to be told of')
-})
-
-t.test('changes after the last plan, or without any, are known to be unsaved', async t => {
-  const { state } = stored()
-  t.equal(state.isUnsaved(), false)
-  assign(state, 'a', 2)
-  t.equal(state.isUnsaved(), true, 'no plan taken yet')
-  const { change } = only(state.takeLastPlan(NOW, false), 'save')
-  state.stored(changedRecord(change, 5), change)
-  t.equal(state.isUnsaved(), false)
-  assign(state, 'a', 3)
-  t.equal(state.isUnsaved(), true)
-  const second = only(state.plan(NOW, true), 'save').change
-  state.stored(changedRecord(second, 6), second)
-  t.equal(state.isUnsaved(), false, 'saved after all')
 })
 
 t.test('empty objects and arrays alone make no session', async t => {
@@ -136,6 +120,8 @@ t.test('a touch is due at the reissue time, or when asked for, and only where it
   t.match(state.plan(NOW + 720, false), { kind: 'touch', renewal: { lastSeenAt: NOW + 720, expiresAt: NOW + 7920 } })
   state.touch()
   t.equal(state.plan(NOW + 1, false).kind, 'touch')
+  t.match(state.plan(NOW + 1, true), { kind: 'touch', explicit: true })
+  t.equal(stored().state.plan(NOW + 720, true).kind, 'nothing', 'a save that is asked for does not renew unless that is')
   t.equal(state.plan(NOW, false).kind, 'nothing', 'within the same second there is nothing to gain')
   t.equal(state.plan(NOW - 50, false).kind, 'nothing', 'a clock that runs behind shortens nothing')
   const { state: old } = stored({ createdAt: NOW - 43_100, expiresAt: NOW + 100 })
@@ -150,15 +136,15 @@ t.test('reissue time 0 renews on every request of another second', async t => {
 
 t.test('timeouts of its own are stored, may shorten, and give way again', async t => {
   const { state, record } = stored()
-  state.own = { ...state.own, idleTimeout: 60 }
+  state.own.assign({ idleTimeout: 60 })
   state.change()
   const { change } = only(state.plan(NOW + 5, false), 'save')
   t.same(change.settings, { idleTimeout: 60 })
   t.match(change.renewal, { expiresAt: NOW + 65, mayShorten: true, idleTimeout: undefined })
   const shortened = changedRecord(change, 5)
   t.match(shortened, { idleTimeout: 60, expiresAt: NOW + 65, version: 5, createdAt: record.createdAt })
-  state.stored(shortened, change)
-  state.own = { ...state.own, idleTimeout: undefined }
+  state.stored(shortened, change, 5)
+  state.own.assign({ idleTimeout: undefined })
   t.same(only(state.plan(NOW + 6, false), 'save').change.settings, { idleTimeout: null })
 })
 
@@ -182,7 +168,8 @@ t.test('a regenerated session replaces its record, and begins its age anew unles
   const login = stored({ createdAt: NOW - 1000, idleTimeout: 60, cookieMaxAge: 99 })
   login.state.regenerate(['a'])
   const plan = only(login.state.plan(NOW, false), 'regenerate')
-  t.match(plan, { old: login.record, keep: ['a'], record: { createdAt: NOW, idleTimeout: undefined, cookieMaxAge: undefined, expiresAt: NOW + 7200 } })
+  t.match(plan, { old: login.record, keep: ['a'], record: { createdAt: NOW, expiresAt: NOW + 7200 } })
+  t.same([plan.record.idleTimeout, plan.record.cookieMaxAge], [undefined, undefined])
 
   const routine = stored({ createdAt: NOW - 43_000, idleTimeout: 600, cookieMaxAge: 99 })
   routine.state.regenerate(true)
@@ -233,22 +220,10 @@ t.test('what is kept is taken anew where it has changed meanwhile, save what thi
   t.same(blank.values.keys(), [])
 })
 
-t.test('a write that ends after the session was regenerated counts for the record to be replaced', async t => {
-  const { state, record } = stored()
-  assign(state, 'a', 2)
-  const { change } = only(state.plan(NOW, true), 'save')
-  state.regenerate(false)
-  state.stored(changedRecord(change, 5), change)
-  t.equal(state.record, undefined)
-  t.equal(state.replaced?.record.version, 5)
-  state.stored({ ...record, key: 'of no session' }, change)
-  t.equal(state.replaced?.record.version, 5)
-})
-
 t.test('forgetting asks for the token to be cleared and leaves nothing', async t => {
   const { state } = stored({ idleTimeout: 60 })
   state.forget()
-  t.same([state.id, state.key, state.record, state.own, state.values.keys()], [undefined, undefined, undefined, {}, []])
+  t.same([state.id, state.key, state.record, state.version, state.own.get(), state.values.keys()], [undefined, undefined, undefined, undefined, {}, []])
   t.same(state.delivery, { token: 'clear' })
   t.equal(state.plan(NOW, false).kind, 'nothing')
 })
@@ -261,4 +236,19 @@ t.test('a session keeps the format of its record until it is regenerated', async
   state.regenerate(true)
   const { record } = only(state.plan(NOW, false), 'regenerate')
   t.same([record.format, [...record.data]], [undefined, [['n', text(13)]]])
+})
+
+t.test('the end that a session tells is the earlier one of what is stored and what holds now', async t => {
+  t.equal(stored().state.expiresAt, NOW + 7200)
+  t.equal(stored({}, { ...settings, idleTimeout: 600 }).state.expiresAt, NOW + 600)
+  t.equal(new SessionState(settings).expiresAt, undefined)
+})
+
+t.test('assigning counts, reading does not', async t => {
+  const { state } = stored()
+  state.values.get('list')
+  t.equal(state.changeCount, 0)
+  assign(state, 'a', 1)
+  state.regenerate(true)
+  t.equal(state.changeCount, 2)
 })

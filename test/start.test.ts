@@ -27,6 +27,25 @@ async function makeRecorder (t: Test, engine: Engine): Promise<Recorder> {
 /** The session of a registration with a name of its own. */
 const sessionOf = (request: FastifyRequest, name: string): Session => Reflect.get(request, name) as Session
 
+t.test('credentials that cannot be had yet are warned of with the remedy, and come late without harm', async t => {
+  const engine = await startDynalite()
+  t.teardown(async () => await engine.close())
+  const table = await createTable(engine)
+  let isThere = false
+  const credentials = async () => {
+    if (!isThere) throw Object.assign(new Error('none'), { name: 'CredentialsProviderError' })
+    return { accessKeyId: 'late', secretAccessKey: 'late' }
+  }
+  const { app, log } = makeApp(t)
+  await app.register(dynamoSession, { table, client: { ...clientConfig(engine.endpoint), credentials } })
+  app.post('/set', async request => { request.session.set('count', 1) })
+  await app.ready()
+  t.match(log.warnings(), [/^There are no AWS credentials yet/])
+  t.equal((await app.inject({ method: 'POST', url: '/set' })).statusCode, 503)
+  isThere = true
+  t.equal((await app.inject({ method: 'POST', url: '/set' })).statusCode, 200)
+})
+
 t.test('the start', async t => {
   const engine = await startDynalite()
   t.teardown(async () => await engine.close())

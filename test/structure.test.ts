@@ -15,7 +15,7 @@ const ORDER = [
   'index',
   'lib/start', 'lib/lifecycle', 'lib/manager', 'lib/keeper',
   'lib/visit', 'lib/table', 'lib/transport', 'lib/writer', 'lib/face',
-  'lib/options', 'lib/session', 'lib/plan', 'lib/values', 'lib/codec', 'lib/native', 'lib/json',
+  'lib/options', 'lib/session', 'lib/plan', 'lib/own', 'lib/values', 'lib/codec', 'lib/native', 'lib/json',
   'lib/client', 'lib/repository', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
   'lib/cookie', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline',
   'lib/plain', 'lib/names', 'lib/errors'
@@ -189,7 +189,7 @@ function filesIn (folder: string): string[] {
 t.test('package.json ships the build and the documents, and leads every entry to a room', async t => {
   const { name, type, engines, files, exports, types, sideEffects, ...rest } = JSON.parse(read('package.json')) as Record<string, any>
   t.same([name, type, sideEffects, engines], ['fastify-dynamodb-session', 'module', false, { node: '>=20.19' }])
-  t.same(files, ['dist', 'CHANGELOG.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
+  t.same(files, ['dist', 'docs', 'examples', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
   for (const file of ['README.md', 'LICENSE', ...files.slice(1)]) t.ok(existsSync(join(root, file)), file)
   t.equal(types, exports['.'].types)
   for (const [entry, room] of [['.', 'index'], ['./testing', 'testing/index']] as const) {

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import {
   DescribeTableCommand, DescribeTimeToLiveCommand, DynamoDBClient, UpdateTimeToLiveCommand, type CreateTableCommandInput
 } from '@aws-sdk/client-dynamodb'
+import { SessionManager } from '../index.js'
 import { resolveOptions } from '../lib/options.js'
 import { DynamoRepository } from '../lib/repository.js'
 import { Table } from '../lib/table.js'
@@ -86,9 +87,10 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('parts of the definition are taken over, but not the name and the key', async t => {
+    for (const given of [{ TableName: 'other' }, { KeySchema: [{ AttributeName: 'other', KeyType: 'HASH' as const }] }]) {
+      t.throws(() => resolveOptions({ table: 'sessions', createTable: given }), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' })
+    }
     const parts: Partial<CreateTableCommandInput> = {
-      TableName: 'other',
-      KeySchema: [{ AttributeName: 'other', KeyType: 'HASH' }],
       ProvisionedThroughput: { ReadCapacityUnits: 2, WriteCapacityUnits: 3 },
       AttributeDefinitions: [{ AttributeName: 'user', AttributeType: 'S' }],
       GlobalSecondaryIndexes: [{
@@ -314,4 +316,25 @@ t.test('what an engine or AWS may answer', async t => {
     t.ok(log.lines.length > 0)
     t.notMatch(JSON.stringify(log.lines), SECRETIVE)
   })
+})
+
+t.test('a client without a region stops the start with the remedy, because it would never reach anything', async t => {
+  const { AWS_REGION, AWS_DEFAULT_REGION, AWS_PROFILE } = process.env
+  for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_PROFILE']) delete process.env[name]
+  t.teardown(() => { for (const [name, value] of Object.entries({ AWS_REGION, AWS_DEFAULT_REGION, AWS_PROFILE })) if (value !== undefined) process.env[name] = value })
+  const { region: _region, ...config } = clientConfig('http://127.0.0.1:9')
+  const manager = new SessionManager({ table: 'sessions', client: { ...config, profile: 'no-such-profile' } })
+  t.teardown(() => { manager.close() })
+  for (const act of [manager.verifyTable(), manager.createTable()]) {
+    const error = await rejection(t, act)
+    t.match(error, { code: 'FST_DYNAMODB_SESSION_BAD_OPTION', message: 'Option "client" has no region: set AWS_REGION, or give { region }.' })
+    t.ok(error.cause)
+  }
+})
+
+t.test('a client handed in that answers with nothing is a failure, at start and later, never an absent session', async t => {
+  const silent = { send: async () => undefined } as unknown as DynamoDBClient
+  const manager = new SessionManager({ table: 'sessions', client: silent })
+  await manager.verifyTable()
+  await t.rejects(manager.load(Buffer.alloc(32, 1).toString('base64url')), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
 })

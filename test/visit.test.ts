@@ -1,4 +1,6 @@
 import t from 'tap'
+import { Keeper } from '../lib/keeper.js'
+import { resolveOptions } from '../lib/options.js'
 import { openStored, setKeeper } from './support/memory.js'
 
 t.test('saving a blank session creates one, empty, because the application asked', async t => {
@@ -8,7 +10,7 @@ t.test('saving a blank session creates one, empty, because the application asked
   t.same(repository.take(), ['create'])
   t.ok(visit.session.token)
   t.equal(visit.session.version, 1)
-  t.same(visit.takeDelivery(), { token: 'send', wrote: true })
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id, record: { version: 1 } }, wrote: { key: visit.session.loggableId, version: 1 } })
   t.same(visit.takeDelivery(), {}, 'the browser is told once')
 })
 
@@ -100,7 +102,7 @@ t.test('a destroyed session is blank and usable again, under a new id', async t 
   visit.session.set('count', 1)
   t.not(visit.session.id, id)
   await visit.settle(false)
-  t.same(visit.takeDelivery(), { token: 'send', wrote: true })
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { version: 1 } })
 })
 
 t.test('reload reads what is there now and drops what was not saved', async t => {
@@ -166,4 +168,173 @@ t.test('a save that fails at the end of a request fails it, and is tried once', 
   await t.rejects(visit.settle(false), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
   await visit.settle(false)
   t.same(stage.repository.take(), ['save'])
+})
+
+t.test('regenerating while a save is under way waits for it, and nothing of it is left behind', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  visit.session.set('count', 1)
+  const first = visit.session.id ?? ''
+  const acts = [visit.session.save(), visit.session.regenerate(true)]
+  await visit.settle(false)
+  await Promise.all(acts)
+  t.same(repository.take(), ['create', 'create', 'replace'])
+  t.not(visit.session.id, first)
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { key: visit.session.loggableId } })
+})
+
+t.test('without an act under way, regenerating takes effect at once, also where it is not awaited', async t => {
+  const stage = setKeeper()
+  const { visit, id } = await openStored(stage, { count: 1 })
+  const done = visit.session.regenerate()
+  visit.session.set('userId', 'u')
+  t.not(visit.session.id, id)
+  t.same(visit.session.data(), { userId: 'u' })
+  await done
+})
+
+t.test('what is told to the browser is what was stored, whatever the session is by then', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  visit.session.set('count', 1)
+  await visit.session.save()
+  const { id } = visit.session
+  await visit.session.regenerate(true)
+  repository.meet('create', 'fail before')
+  await t.rejects(visit.settle(false), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  t.not(visit.session.id, id)
+  t.match(visit.takeDelivery(), { token: { id } }, 'the first one, which works')
+})
+
+t.test('an explicit save that was refused for good is not tried again at the end of the request', async t => {
+  for (const prepare of [
+    async (stage: ReturnType<typeof setKeeper>) => {
+      const { visit, open } = await openStored(stage)
+      await (await open()).session.destroy()
+      return visit
+    },
+    async (stage: ReturnType<typeof setKeeper>) => {
+      const { visit, open } = await openStored(stage)
+      await (await open()).session.regenerate(true)
+      const other = await open()
+      await other.session.regenerate(true)
+      await other.session.save()
+      await visit.session.regenerate(true)
+      return visit
+    }
+  ]) {
+    const stage = setKeeper()
+    const visit = await prepare(stage)
+    visit.session.set('count', 2)
+    await t.rejects(visit.session.save())
+    stage.repository.take()
+    await visit.settle(false)
+    t.same(stage.repository.take(), [])
+    t.equal(visit.isUnsaved(true), false)
+  }
+})
+
+t.test('an explicit save after touch renews, and says when the session has ended or cannot be reached', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage)
+  stage.clock.forward(5)
+  visit.session.touch()
+  await visit.session.save()
+  t.same(stage.repository.take(), ['touch'])
+  t.equal(visit.session.lastSeenAt, stage.clock.ms / 1000)
+  stage.clock.forward(5)
+  visit.session.touch()
+  stage.repository.meet('touch', 'fail before')
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  stage.repository.meet('touch', () => false)
+  await visit.session.save()
+  await (await open()).session.destroy()
+  visit.session.touch()
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_GONE' })
+})
+
+t.test('a session in a format that is not configured can be destroyed and replaced, though not read', async t => {
+  const own = { name: 'own', encode: (value: unknown) => JSON.stringify(value), decode: (stored: unknown) => JSON.parse(String(stored)) as unknown }
+  const stage = setKeeper({ format: own })
+  const { id, key } = await openStored(stage, { count: 1 })
+  const other = new Keeper(resolveOptions({ table: 'sessions', client: stage.repository, now: () => stage.clock.ms }), stage.log)
+  const open = async () => (await other.open(id, key, stage.log)).visit
+  const visit = await open()
+  t.ok(visit.session.has('count'))
+  for (const use of [() => visit.session.get('count'), () => visit.session.data(), () => { visit.session.set('count', 2) }]) {
+    t.throws(use, { code: 'FST_DYNAMODB_SESSION_UNREADABLE', statusCode: 500 })
+  }
+  await t.rejects(visit.session.regenerate(true), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
+  await visit.session.regenerate()
+  visit.session.set('count', 3)
+  await visit.settle(false)
+  const { id: newId = '', key: newKey = '' } = visit.state
+  t.same((await other.open(newId, newKey, stage.log)).visit.session.data(), { count: 3 })
+  await (await other.open(newId, newKey, stage.log)).visit.session.destroy()
+})
+
+t.test('changes since the last plan are known to be unsaved, until they are saved', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage, { count: 1, cart: ['a'] })
+  t.equal(visit.isUnsaved(true), false)
+  visit.session.set('count', 2)
+  t.equal(visit.isUnsaved(false), true, 'no plan taken yet')
+  await visit.settle(false)
+  t.equal(visit.isUnsaved(true), false)
+  visit.session.get('cart')?.push('b')
+  t.same([visit.isUnsaved(false), visit.isUnsaved(true)], [false, true])
+  visit.session.set('count', 2)
+  await visit.session.save()
+  t.equal(visit.isUnsaved(true), false)
+  visit.session.set('count', 2)
+  t.equal(visit.isUnsaved(false), false, 'the same again is no change')
+  visit.session.set('count', 3)
+  t.equal(visit.isUnsaved(false), true)
+  visit.session.get('cart')?.push((() => {}) as never)
+  t.equal(visit.isUnsaved(true), true, 'and what cannot even be compared is one')
+})
+
+t.test('what was dropped on purpose is no loss, what is changed after it is', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage)
+  visit.session.set('count', 2)
+  await visit.settle(true)
+  t.equal(visit.isUnsaved(true), false)
+  visit.session.set('count', 3)
+  t.equal(visit.isUnsaved(false), true)
+})
+
+t.test('what could not be written is tried again where the application has changed more since', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage)
+  stage.repository.meet('save', () => ({ done: false, record: null }))
+  visit.session.set('count', 2)
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  visit.session.set('count', 3)
+  stage.repository.take()
+  await visit.settle(false)
+  t.same(stage.repository.take(), ['save'])
+})
+
+t.test('a request that comes late with the token of a replaced session starts no session of its own, unless it asks for one', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage)
+  await visit.session.regenerate()
+  visit.session.set('userId', 'u')
+  await visit.settle(false)
+  stage.repository.take()
+  const late = await open()
+  late.session.set('count', 1)
+  await late.settle(false)
+  t.same([stage.repository.take(), late.takeDelivery(), late.isUnsaved(true)], [['load'], {}, false])
+  t.same(stage.log.messages, ['Changes were dropped, because their session has ended meanwhile'])
+  const saved = await open()
+  saved.session.set('count', 1)
+  await saved.session.save()
+  t.match(saved.takeDelivery(), { token: { id: saved.session.id } })
+  const login = await open()
+  await login.session.regenerate()
+  login.session.set('userId', 'u')
+  await login.settle(false)
+  t.match(login.takeDelivery(), { token: { id: login.session.id } })
 })

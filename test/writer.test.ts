@@ -26,7 +26,7 @@ t.test('a new session under an id that is taken gets another id, and the other s
   const first = visit.state.id
   await visit.settle(false)
   t.not(visit.state.id, first)
-  t.same(visit.takeDelivery(), { token: 'send', wrote: true })
+  t.match(visit.takeDelivery(), { token: { id: visit.state.id }, wrote: { key: visit.state.key, version: 1 } })
   t.same((await open()).session.data(), other.session.data())
 })
 
@@ -180,7 +180,7 @@ t.test('a regenerate whose answer was lost after the mark was set is done', asyn
   assign(visit, 'user', 'ann')
   stage.repository.meet('replace', 'fail after')
   await visit.settle(false)
-  t.same(visit.takeDelivery(), { token: 'send', wrote: true })
+  t.match(visit.takeDelivery(), { token: { id: visit.state.id }, wrote: { key: visit.state.key, version: 1 } })
   t.equal((await stage.repository.load(key, true))?.next, visit.state.key)
 })
 
@@ -214,7 +214,7 @@ t.test('a regenerate of unknown outcome gives the failure and the new token, so 
   assign(visit, 'user', 'ann')
   stage.repository.meet('replace', 'fail after').meet('load', 'fail before')
   await t.rejects(visit.settle(false), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
-  t.same(visit.takeDelivery(), { token: 'send', wrote: true })
+  t.match(visit.takeDelivery(), { token: { id: visit.state.id }, wrote: { key: visit.state.key, version: 1 } })
   const { id = '', key = '' } = visit.state
   t.same((await stage.keeper.open(id, key, stage.log)).visit.session.data(), { user: 'ann' })
 })
@@ -263,4 +263,56 @@ t.test('destroying a session that is about to be regenerated destroys the old re
   t.equal(await stage.repository.load(key, true), null)
   await visit.settle(false)
   t.same(visit.takeDelivery(), { token: 'clear' })
+})
+
+t.test('data that another request wrote survives a whole write by one that merged with it before', async t => {
+  const many = Object.fromEntries(Array.from({ length: 201 }, (_, index) => [`key ${index}`, index]))
+  for (const next of [
+    async (visit: Visit) => { for (const [key, value] of Object.entries(many)) assign(visit, key, value); await visit.save() },
+    async (visit: Visit) => { visit.state.regenerate(true); await visit.save() },
+    async (visit: Visit) => { visit.state.regenerate(['a', 'theirs', 'mine']); await visit.save() }
+  ]) {
+    const stage = setKeeper()
+    const { visit, open } = await openStored(stage)
+    const other = await open()
+    assign(other, 'theirs', 1)
+    await other.save()
+    assign(visit, 'mine', 1)
+    await visit.save()
+    t.equal(visit.state.version, 3, 'the companion names what was written')
+    await next(visit)
+    const { id = '', key = '' } = visit.state
+    t.match((await stage.keeper.open(id, key, stage.log)).visit.session.data(), { a: 1, theirs: 1, mine: 1 })
+  }
+})
+
+t.test('data and settings that another request wrote survive a save that was repeated on them, and what follows it', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage)
+  stage.clock.forward(5)
+  const other = await open()
+  assign(other, 'theirs', 1)
+  other.session.idleTimeout = 9000
+  await other.save()
+  assign(visit, 'mine', 1)
+  await visit.save()
+  t.equal(visit.state.isChanged(), false)
+  t.equal(visit.session.idleTimeout, 9000)
+  visit.state.regenerate(true)
+  await visit.save()
+  const { id = '', key = '' } = visit.state
+  const { session } = (await stage.keeper.open(id, key, stage.log)).visit
+  t.match([session.data(), session.idleTimeout], [{ a: 1, theirs: 1, mine: 1 }, 9000])
+})
+
+t.test('a timeout that another request shortened holds for the session that replaces this one', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage)
+  const other = await open()
+  other.session.absoluteTimeout = 60
+  await other.save()
+  visit.state.regenerate(true)
+  await visit.save()
+  t.equal(visit.session.absoluteTimeout, 60)
+  t.equal(visit.session.expiresAt, stage.clock.ms / 1000 + 60)
 })

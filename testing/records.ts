@@ -1,5 +1,6 @@
+import { equal, notEqual } from 'node:assert/strict'
 import { makeProbeKey } from '../lib/token.js'
-import type { RecordChange, Renewal, Repository, SessionRecord } from '../types/repository.js'
+import type { RecordChange, Renewal, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
 
 /** Adds a test of a repository: the title is a promise. */
 export type Promised = (title: string, run: (repository: Repository) => Promise<void>) => void
@@ -33,7 +34,13 @@ export function aRenewal (base: SessionRecord, expiresAt: number, parts: Partial
 
 /** What a record says, without what a repository may add for itself. */
 export function facts (record: SessionRecord | null): unknown {
-  if (record === null) return null
-  const { key, data, version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, next, format } = record
+  notEqual(record, null)
+  const { key, data, version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, next, format } = record as SessionRecord
   return { key, data: new Map(data), version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, next, format }
+}
+
+/** The record that stood in the way of a write that must be refused. */
+export function refused (answer: WriteAnswer): SessionRecord | null {
+  equal(answer.done, false)
+  return (answer as WriteAnswer & { done: false }).record
 }

@@ -4,30 +4,30 @@ import type { Repository } from './repository.js'
 /** Attributes of the session cookie (RFC 6265bis). */
 export interface CookieAttributes {
   /** Paths below which the browser sends the cookie. Default `'/'`, which a `__Host-` name needs. */
-  path?: string
+  path?: string | undefined
   /** Host and subdomains that get the cookie. Default none: this host alone. A `__Host-` name allows none. */
-  domain?: string
+  domain?: string | undefined
   /**
    * Whether the cookie travels over HTTPS only. Default `true`. `'auto'` follows `request.protocol`, which is the
    * setting for development; behind a proxy that needs Fastify's `trustProxy`.
    */
-  secure?: boolean | 'auto'
+  secure?: boolean | 'auto' | undefined
   /** Whether scripts are kept from the cookie. Default `true`. */
-  httpOnly?: boolean
+  httpOnly?: boolean | undefined
   /**
    * Default `'lax'`. With `'strict'`, a visitor who arrives by a link or returns from an identity provider looks logged
    * out. `'none'` needs `secure: true`.
    */
-  sameSite?: 'lax' | 'strict' | 'none'
+  sameSite?: 'lax' | 'strict' | 'none' | undefined
   /** CHIPS: one cookie jar for each top-level site. Default `false`; needs `secure: true`. */
-  partitioned?: boolean
+  partitioned?: boolean | undefined
   /** Which cookies Chromium evicts first. Default none. */
-  priority?: 'low' | 'medium' | 'high'
+  priority?: 'low' | 'medium' | 'high' | undefined
   /**
    * Seconds from the creation of the session for which the browser keeps the cookie, at most 400 days. Default none: the
    * cookie ends with the browser. The server's timeouts decide in any case; the cookie is not sent again to prolong it.
    */
-  maxAge?: number
+  maxAge?: number | undefined
 }
 
 /** The session cookie: its name and its attributes. */
@@ -36,7 +36,7 @@ export interface CookieOptions extends CookieAttributes {
    * Default `'__Host-id'` where its rules hold (secure, no domain, path `/`), `'__Secure-id'` where only `secure: true`
    * holds, else `'id'`. A name that breaks the rules of its prefix is refused.
    */
-  name?: string
+  name?: string | undefined
 }
 
 /**
@@ -61,80 +61,80 @@ export interface DynamoSessionOptions {
    * `{}`: region and credentials from the environment. For tests, a repository such as `memoryRepository()` of
    * `fastify-dynamodb-session/testing` may stand here too.
    */
-  client?: DynamoDBClient | DynamoDBClientConfig | Repository
+  client?: DynamoDBClient | DynamoDBClientConfig | Repository | undefined
   /** Name of the partition key attribute, or its name and type (`'S'` or `'B'`). Default `'id'`, of type `'S'`. */
-  partitionKey?: string | { name: string, type?: 'S' | 'B' }
+  partitionKey?: string | { name: string, type?: 'S' | 'B' | undefined } | undefined
   /** Text before the hash in string keys: two applications can share a table. Default `''`. */
-  keyPrefix?: string
+  keyPrefix?: string | undefined
   /** Name of the attribute on which DynamoDB's TTL is enabled. Default `'expires'`. */
-  ttlAttribute?: string
+  ttlAttribute?: string | undefined
   /** Seconds of inactivity after which a session is dead; `false` for none; at least 1. Default `7200`. */
-  idleTimeout?: number | false
+  idleTimeout?: number | false | undefined
   /** Seconds of age after which a session is dead, however active; `false` for none; at least 1. Default `43200`. */
-  absoluteTimeout?: number | false
+  absoluteTimeout?: number | false | undefined
   /**
    * Least seconds between two renewals of the idle timeout: a renewal costs one write. Less than `idleTimeout`; `0`
    * renews on every request. A session with a shorter idle timeout of its own is renewed within a tenth of that.
    * Default `idleTimeout / 10`.
    */
-  reissueTime?: number
+  reissueTime?: number | undefined
   /** Where the last activity is kept. Default and only choice `'table'`. */
-  idleTracking?: 'table'
+  idleTracking?: 'table' | undefined
   /** The session cookie. With `header` and without this option, no cookie is read or sent. */
-  cookie?: CookieOptions
+  cookie?: CookieOptions | undefined
   /**
    * Name of a request and response header that carries the token instead of a cookie. With `cookie` as well, both are
    * accepted and the answer goes the way that the request came. Default none.
    */
-  header?: string
+  header?: string | undefined
   /**
    * Keys for signing tokens, newest first: the first signs, all are accepted, and a token under an old one is signed
    * anew. With them a forged token costs no DynamoDB call. 32 random bytes or more each. Default none.
    */
-  secrets?: string | readonly string[]
+  secrets?: string | readonly string[] | undefined
   /** Random bytes in an id, 16 to 1024. Default `32`. */
-  idBytes?: number
+  idBytes?: number | undefined
   /**
    * `true`: every read is strongly consistent, at twice the price. Default `false`: eventually consistent, and a visitor
    * reads what they wrote all the same.
    */
-  consistentRead?: boolean
+  consistentRead?: boolean | undefined
   /** What happens to concurrent changes. Default and only choice `'merge'`: the last writer of the same key wins. */
-  conflict?: 'merge'
+  conflict?: 'merge' | undefined
   /**
    * How values are stored: `'json'` text for each key, `'native'` DynamoDB values (queryable; bytes, sets and big integers
    * survive), or a codec. It counts for new and regenerated records; a save keeps the format of its record, and a reader
    * goes by the record. Default `'json'`.
    */
-  format?: 'json' | 'native' | Codec
+  format?: 'json' | 'native' | Codec | undefined
   /**
    * Largest item in bytes, by DynamoDB's rules of size. A larger one is refused with a 413 that names the largest keys,
    * before anything is sent. At most and by default `409600`.
    */
-  maxSize?: number
+  maxSize?: number | undefined
   /** Most seconds that a DynamoDB operation may take, connection, queue, retries and body included. Default `3`. */
-  timeout?: number
+  timeout?: number | undefined
   /** What a request with a token gets while DynamoDB cannot be read. Default and only choice `'error'`: a 503. */
-  readFailure?: 'error'
+  readFailure?: 'error' | undefined
   /** Whether changes made by a handler that answers 5xx are saved. Default `false`. */
-  saveOnServerError?: boolean
+  saveOnServerError?: boolean | undefined
   /**
    * At start, one GetItem of a random key. A missing table, another key or a refused permission stops the start with a
    * message that says what to do; an unreachable service only warns. Default `true`.
    */
-  verify?: boolean
+  verify?: boolean | undefined
   /**
    * `true`, or parts of a `CreateTableCommandInput`: creates the table at start where it is missing (on demand), waits
    * until it is active and enables TTL. For trials: it needs rights that a web server should not have, and AWS may take
    * longer than Fastify's `pluginTimeout` of 10 seconds. Default `false`.
    */
-  createTable?: boolean | Partial<CreateTableCommandInput>
+  createTable?: boolean | Partial<Omit<CreateTableCommandInput, 'TableName' | 'KeySchema'>> | undefined
   /**
    * Name of the request decorator, and with an `s` of the manager on the application. A second registration takes
    * another (`'admin'`: `request.admin`, `app.admins`, and a default cookie name that ends in `-admin`).
    * Default `'session'`.
    */
-  sessionName?: string
+  sessionName?: string | undefined
   /** The clock in epoch milliseconds, for tests. Default `Date.now`. */
-  now?: () => number
+  now?: (() => number) | undefined
 }

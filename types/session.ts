@@ -67,7 +67,7 @@ export interface SessionMembers {
    * (`FST_DYNAMODB_SESSION_CONFLICT`), no token is sent and no record is left; where it was destroyed or has expired
    * meanwhile, likewise with `FST_DYNAMODB_SESSION_GONE`.
    */
-  regenerate (keep?: readonly string[] | boolean): Promise<void>
+  regenerate (keep?: readonly SessionKey[] | boolean): Promise<void>
   /**
    * Deletes the record and clears the token in the answer. The record is gone when the promise resolves. The session is
    * blank then and may be used anew, under a new id. One DeleteItem; none where nothing was stored.
@@ -77,8 +77,8 @@ export interface SessionMembers {
   destroy (): Promise<void>
   /**
    * Writes now what has changed, for streams, web sockets and hijacked replies, and before effects that must not
-   * precede the write. `token` is then what to send. On a blank session it creates one. One PutItem or UpdateItem, none
-   * where nothing has changed.
+   * precede the write. `token` is then what to send. On a blank session it creates one; after `touch()` it renews. One
+   * PutItem or UpdateItem, none where nothing has changed.
    *
    * @throws `FST_DYNAMODB_SESSION_GONE` where the session was destroyed, replaced or has expired meanwhile.
    */
@@ -99,7 +99,7 @@ export interface SessionMembers {
    *
    * @throws `FST_DYNAMODB_SESSION_BAD_OPTION` for an attribute that browsers would refuse.
    */
-  options (attributes: CookieAttributes & Record<string, unknown>): void
+  options<Attributes extends CookieAttributes> (attributes: Attributes): void
 
   /** The secret id, undefined while the session is blank. Never log it: use `loggableId`. */
   readonly id: string | undefined
@@ -130,7 +130,10 @@ export interface SessionMembers {
   get absoluteTimeout (): number | false
   set absoluteTimeout (seconds: number | false | undefined)
 
-  /** `loggableId` and the names of the keys: logging a session leaks no value. For values, use `data()`. */
+  /**
+   * `loggableId` and the names of the keys. Log a session inside an object, `log.info({ session })`, where pino calls this
+   * method: `log.info(session)` would write its properties, which are the values. For values, use `data()`.
+   */
   toJSON (): { loggableId: string | undefined, keys: string[] }
 }
 

@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { DynamoDBClient, GetItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
+import { DynamoDBClient, GetItemCommand, PutItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { Test } from 'tap'
 import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
 import { clientConfig, createTable, type Engine } from './engines.js'
@@ -35,6 +35,8 @@ export interface Stage {
   /** Every item of the table. */
   items (): Promise<Array<Record<string, AttributeValue>>>
   item (key: string): Promise<Record<string, AttributeValue> | undefined>
+  /** Puts an item as it is, past the plugin. */
+  put (item: Record<string, AttributeValue>): Promise<void>
 }
 
 export interface StageOptions {
@@ -72,6 +74,7 @@ export async function setStage (t: Test, engine: Engine, options: StageOptions =
     log,
     visitor: () => new Visitor(app, clock.now),
     items: async () => (await direct.send(new ScanCommand({ TableName: table, ConsistentRead: true }))).Items ?? [],
+    put: async Item => { await direct.send(new PutItemCommand({ TableName: table, Item })) },
     item: async key => (await direct.send(new GetItemCommand({ TableName: table, Key: { id: { S: key } }, ConsistentRead: true }))).Item
   }
 }

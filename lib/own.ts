@@ -1,0 +1,53 @@
+import type { SessionRecord, SettingsChange } from '../types/repository.js'
+import type { OwnTimeouts } from './expiry.js'
+
+/** A session's own settings, where it has any. */
+export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
+
+const NAMES = ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const
+
+/** The settings of one session's own: those that are stored, under those that the application assigned since. */
+export class Own {
+  #stored: OwnSettings
+  #assigned: OwnSettings
+
+  constructor (stored: OwnSettings = {}, assigned: OwnSettings = {}) {
+    this.#stored = pick(stored, NAMES)
+    this.#assigned = assigned
+  }
+
+  get (): OwnSettings {
+    return { ...this.#stored, ...this.#assigned }
+  }
+
+  assign (settings: OwnSettings): void {
+    this.#assigned = { ...this.#assigned, ...settings }
+  }
+
+  /** What is to be written; `null` removes. */
+  changes (): SettingsChange {
+    const changed = NAMES.filter(name => name in this.#assigned && this.#assigned[name] !== this.#stored[name])
+    return Object.fromEntries(changed.map(name => [name, this.#assigned[name] ?? null]))
+  }
+
+  /** Takes a record as what is stored: what others have written counts, save where the application has assigned since. */
+  settle (record: SessionRecord): void {
+    this.#stored = pick(record, NAMES)
+    this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
+  }
+
+  /** The settings of a session that replaces this one: all, or what was said of the cookie that this request sends. */
+  moved (keepsAll: boolean): Own {
+    return new Own({}, keepsAll ? this.get() : pick(this.#assigned, ['cookieMaxAge']))
+  }
+
+  /** Takes what others have changed in a record meanwhile, save where it differs here from what it was before. */
+  takeAnew (before: SessionRecord, present: SessionRecord): void {
+    const own = this.get()
+    this.assign(pick(present, NAMES.filter(name => own[name] === before[name])))
+  }
+}
+
+function pick (settings: OwnSettings, names: readonly string[]): OwnSettings {
+  return Object.fromEntries(NAMES.filter(name => names.includes(name) && name in settings).map(name => [name, settings[name]]))
+}
