@@ -12,8 +12,7 @@ export interface DemoOptions {
   readonly client: NonNullable<DynamoSessionOptions['client']>
   /** Created where it is missing. */
   readonly table: string
-  /** Whether failures are logged to the terminal. */
-  readonly logger?: boolean
+  readonly logger: boolean | { readonly level: string }
 }
 
 const HEADERS = {
@@ -27,7 +26,7 @@ const HEADERS = {
 /** The demonstration, ready to listen. */
 export async function buildDemo ({ client, table, logger }: DemoOptions): Promise<FastifyInstance> {
   // A browser opens connections ahead of need, and closing would wait for them.
-  const app = Fastify({ ...logger === true && { logger: { level: 'error' } }, forceCloseConnections: true })
+  const app = Fastify({ logger, forceCloseConnections: true })
   // First, so that it sees what the session does before and after the handlers.
   const lines = watchRequests(app)
   await app.register(formbody)

@@ -16,7 +16,7 @@ const app = await buildDemo({
     region: 'local',
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' }
   },
-  logger: true
+  logger: { level: 'error' }
 })
 
 async function close (): Promise<void> {

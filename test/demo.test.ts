@@ -21,7 +21,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 async function setDemo (t: Test, prepare: (app: FastifyInstance) => void = () => {}): Promise<{ app: FastifyInstance, recorder: Recorder }> {
   const engine = await startDynalite()
   const recorder = await Recorder.start(engine)
-  const app = await buildDemo({ table: 'demo-sessions', client: clientConfig(recorder.endpoint) })
+  const app = await buildDemo({ logger: false, table: 'demo-sessions', client: clientConfig(recorder.endpoint) })
   t.teardown(async () => {
     await app.close()
     await recorder.close()
