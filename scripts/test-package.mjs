@@ -136,9 +136,11 @@ function install (tarball) {
 
 function checkContents () {
   const files = readdirSync(join(folder, 'node_modules', name), { recursive: true }).map(file => file.replaceAll('\\', '/'))
-  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
+  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/design.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
   const missing = wanted.filter(file => !files.includes(file))
-  const strange = files.filter(file => !wanted.includes(file) && !/^dist(\/(lib|types|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/.test(file))
+  const built = /^dist(\/(lib|types|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/
+  const documents = /^(examples(\/[\w-]+\.ts)?|docs(\/decisions(\/\d{4}-[\w-]+\.md)?)?)$/
+  const strange = files.filter(file => !wanted.includes(file) && !built.test(file) && !documents.test(file))
   if (missing.length > 0) throw new Error(`missing in the package: ${missing.join(', ')}`)
   if (strange.length > 0) throw new Error(`not meant for the package: ${strange.join(', ')}`)
   console.log('passed: the package holds the compiled code, its types and its documents, and nothing else')

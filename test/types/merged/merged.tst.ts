@@ -1,6 +1,6 @@
-import Fastify from 'fastify'
+import Fastify, { type FastifyPluginAsync } from 'fastify'
 import { expect, test } from 'tstyche'
-import dynamoSession, { SessionManager, type DynamoSessionOptions, type Session, type SessionKey } from '../../../index.js'
+import dynamoSession, { SessionManager, type CookieAttributes, type DynamoSessionOptions, type Session, type SessionKey } from '../../../index.js'
 
 declare module '../../../index.js' {
   interface SessionData {
@@ -12,6 +12,9 @@ declare module '../../../index.js' {
 }
 
 declare const session: Session
+declare const otherPlugin: FastifyPluginAsync<{ required: string }>
+declare const secrets: string | undefined
+declare const attributes: CookieAttributes
 const app = Fastify()
 
 test('a value has the type that the application declared', () => {
@@ -38,6 +41,10 @@ test('undefined deletes, by set and by assignment', () => {
 test('members keep their types beside the data', () => {
   expect(session.save()).type.toBe<Promise<void>>()
   expect(session.regenerate(['cart'])).type.toBe<Promise<void>>()
+  expect(session.regenerate).type.not.toBeCallableWith(['kart'])
+  expect(session.options).type.toBeCallableWith(attributes)
+  expect(session.options).type.toBeCallableWith({ maxAge: 5, userInfo: 'x' })
+  expect(session.options).type.not.toBeCallableWith({ maxAge: '5' })
   expect(session.keys()).type.toBe<SessionKey[]>()
   expect<SessionKey>().type.toBe<'userId' | 'cart' | 'save'>()
   expect(session.data().cart).type.toBe<Array<{ name: string, quantity: number }> | undefined>()
@@ -57,9 +64,11 @@ test('requests and the application are decorated', () => {
 test('the plugin takes its options, and the name of a table for short', () => {
   expect(app.register).type.toBeCallableWith(dynamoSession, { table: 'sessions', idleTimeout: false as const })
   expect(app.register).type.toBeCallableWith(dynamoSession, 'sessions')
+  expect(app.register).type.toBeCallableWith(dynamoSession, { table: 'sessions', secrets })
   expect(app.register).type.not.toBeCallableWith(dynamoSession, { table: 'sessions', tabel: 'x' })
   expect(app.register).type.not.toBeCallableWith(dynamoSession, { table: 5 })
   expect(app.register).type.not.toBeCallableWith(dynamoSession, {})
+  expect(app.register).type.not.toBeCallableWith(otherPlugin, 'sessions')
   expect<{ table: string, conflict: 'reject' }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
 })
 
