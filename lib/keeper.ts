@@ -47,7 +47,7 @@ export class Keeper {
       return { visit: new Visit(new SessionState(this.settings, { id, record }), this.#tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
-    return { visit: new Visit(new SessionState(this.settings), this.#tools, log, ended === 'replaced'), ended }
+    return { visit: new Visit(new SessionState(this.settings), this.#tools, log, ended === 'replaced' ? key : undefined), ended }
   }
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */

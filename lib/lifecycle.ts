@@ -4,6 +4,7 @@ import type { Session } from '../types/session.js'
 import { errors, RETRY_AFTER_SECONDS } from './errors.js'
 import type { GoneReason } from './events.js'
 import type { Keeper } from './keeper.js'
+import type { Settings } from './options.js'
 import type { Delivery } from './plan.js'
 import { Transport, type Arrival } from './transport.js'
 import { hash } from './token.js'
@@ -25,6 +26,8 @@ interface OpenSeat {
   used: boolean
   /** Whether the headers of the answer are written. */
   told: boolean
+  /** Whether they hold a token or a companion. */
+  hasSent: boolean
   /** Whether the answer is a stream, so that handlers may go on after it began. */
   isStream: boolean
 }
@@ -89,37 +92,38 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
       throw error
     } finally {
       seat.isStream = typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
-      tellBrowser(seat, keeper, transport, request, reply)
+      tellBrowser(seat, settings, transport, request, reply)
     }
     return payload
   })
 
-  app.addHook('onError', async (_request, reply, error) => { withdrawAnswer(reply, error) })
-  app.addHook('onResponse', async request => { warnOfLosses(seats.of(request), request) })
+  app.addHook('onError', async (request, reply, error) => { withdrawAnswer(seats.of(request), reply, error) })
+  app.addHook('onResponse', async request => { await warnOfLosses(seats.of(request), request) })
 }
 
 async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest): Promise<OpenSeat> {
   const arrival = transport.read(request.headers)
-  if (arrival.token === undefined) return { kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, isStream: false }
+  if (arrival.token === undefined) return { kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false }
   const { id } = arrival.token
   const key = hash(id)
   const { visit, ended } = await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key))
-  return { kind: 'open', arrival, visit, ended, used: false, told: false, isStream: false }
+  return { kind: 'open', arrival, visit, ended, used: false, told: false, hasSent: false, isStream: false }
 }
 
 /** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
-function tellBrowser (seat: OpenSeat, keeper: Keeper, transport: Transport, request: FastifyRequest, reply: FastifyReply): void {
+function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply): void {
   if (seat.told) return
   seat.told = true
   const { arrival: { way, came }, visit } = seat
   if (visit !== undefined) {
     const { token, wrote } = tokenStep(seat, visit, request)
+    seat.hasSent = token !== undefined || wrote !== undefined
     if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
     else if (token !== undefined) {
-      const life = cookieLife(token.record, visit.cookie.maxAge, keeper.settings.now() / 1000)
-      transport.sendToken(request, reply, way, visit.cookie, keeper.settings.tokens.sign(token.id), life)
+      const life = cookieLife(token.record, settings.cookie.maxAge, settings.now() / 1000)
+      transport.sendToken(request, reply, way, visit.cookie, settings.tokens.sign(token.id), life)
     }
-    if (wrote !== undefined && !keeper.settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
+    if (wrote !== undefined && !settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
   }
   if (seat.used || came || reply.hasHeader('set-cookie')) transport.vary(reply)
 }
@@ -158,14 +162,17 @@ function isOurs (error: unknown): boolean {
 }
 
 /** A failure of ours takes the place of the handler's answer, wherever it was thrown. */
-function withdrawAnswer (reply: FastifyReply, error: unknown): void {
+function withdrawAnswer (seat: Seat | null, reply: FastifyReply, error: unknown): void {
   if (!isOurs(error)) return
   for (const name of ANSWER_HEADERS) reply.removeHeader(name)
+  // A failure may carry a token all the same.
+  if (seat?.kind === 'open' && seat.hasSent) reply.header('cache-control', 'no-store')
   if (error instanceof errors.Unavailable) reply.header('retry-after', RETRY_AFTER_SECONDS)
 }
 
-function warnOfLosses (seat: Seat | null, request: FastifyRequest): void {
+async function warnOfLosses (seat: Seat | null, request: FastifyRequest): Promise<void> {
   if (seat?.kind !== 'open' || seat.visit === undefined) return
+  await seat.visit.idle()
   const { state } = seat.visit
   const loggableId = state.key
   if (seat.visit.isUnsaved(!seat.told || seat.isStream)) request.log.warn({ loggableId }, LOST_CHANGES)

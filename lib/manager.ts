@@ -39,6 +39,7 @@ export class SessionManager {
   async load (id: string, options?: { required?: false }): Promise<Session | null>
   /** @throws `FST_DYNAMODB_SESSION_GONE` where there is no such session. */
   async load (id: string, options: { required: true }): Promise<Session>
+  async load (id: string, options?: { required?: boolean }): Promise<Session | null>
   async load (id: string, { required = false }: { required?: boolean } = {}): Promise<Session | null> {
     const key = this.#keeper.settings.tokens.keyOf(id)
     const visit = key === null ? null : await this.#keeper.openConsistent(id, key, this.#log)

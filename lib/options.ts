@@ -176,7 +176,8 @@ function isFormat (value: unknown): boolean {
 }
 
 function resolveReissueTime (given: number | undefined, idleTimeout: number | false): number {
-  if (idleTimeout === false) return given ?? 0
+  // Without an idle timeout there is nothing to renew, save for sessions that have one of their own.
+  if (idleTimeout === false) return given ?? Infinity
   const reissueTime = given ?? idleTimeout / 10
   if (reissueTime >= idleTimeout) throw new errors.BadOption('reissueTime', 'must be less than "idleTimeout", or sessions in use would die')
   return reissueTime

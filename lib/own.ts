@@ -10,6 +10,7 @@ const NAMES = ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const
 export class Own {
   #stored: OwnSettings
   #assigned: OwnSettings
+  readonly #doubted = new Set<typeof NAMES[number]>()
 
   constructor (stored: OwnSettings = {}, assigned: OwnSettings = {}) {
     this.#stored = pick(stored, NAMES)
@@ -26,19 +27,26 @@ export class Own {
 
   /** What is to be written; `null` removes. */
   changes (): SettingsChange {
-    const changed = NAMES.filter(name => name in this.#assigned && this.#assigned[name] !== this.#stored[name])
-    return Object.fromEntries(changed.map(name => [name, this.#assigned[name] ?? null]))
+    const own = this.get()
+    const changed = NAMES.filter(name => this.#doubted.has(name) || own[name] !== this.#stored[name])
+    return Object.fromEntries(changed.map(name => [name, own[name] ?? null]))
   }
 
   /** Takes a record as what is stored: what others have written counts, save where the application has assigned since. */
   settle (record: SessionRecord): void {
     this.#stored = pick(record, NAMES)
+    this.#doubted.clear()
     this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
   }
 
-  /** The settings of a session that replaces this one: all, or what was said of the cookie that this request sends. */
-  moved (keepsAll: boolean): Own {
-    return new Own({}, keepsAll ? this.get() : pick(this.#assigned, ['cookieMaxAge']))
+  /** The same settings, for a session that replaces this one. */
+  moved (): Own {
+    return new Own({}, this.get())
+  }
+
+  /** Whether these settings are stored is not known: they are written again, whatever they are by then. */
+  doubt (settings: SettingsChange): void {
+    for (const name of NAMES) if (name in settings) this.#doubted.add(name)
   }
 
   /** Takes what others have changed in a record meanwhile, save where it differs here from what it was before. */

@@ -27,6 +27,17 @@ export type Keep = readonly string[] | boolean
 /** Nothing is to be done. */
 export const NOTHING: Plan = { kind: 'nothing' }
 
+/** What a plan is to write of the application's, to tell two plans apart; undefined where that is nothing. */
+export function contentOf (plan: Plan): unknown {
+  switch (plan.kind) {
+    case 'save': return [plan.change.set, plan.change.delete, plan.change.settings]
+    case 'create':
+    case 'regenerate': return [plan.record.data, plan.record.idleTimeout, plan.record.absoluteTimeout, plan.record.cookieMaxAge]
+    case 'discard': return plan.kind
+    default: return undefined
+  }
+}
+
 /** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
 export function renewalOf (base: SessionRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
   const { idleTimeout, absoluteTimeout } = base
@@ -80,7 +91,7 @@ export function narrower (first: Keep, second: Keep): Keep {
 export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, formats: Formats): void {
   for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
     const isKept = keep === true || (Array.isArray(keep) && keep.includes(key))
-    if (!isKept || !isSame(() => values.get(key), () => read(before, key, formats))) continue
+    if (!isKept || values.isDoubted(key) || !isSame(() => values.get(key), () => read(before, key, formats))) continue
     const value = read(present, key, formats)
     if (value === undefined) values.delete(key)
     else values.set(key, value)

@@ -1,4 +1,4 @@
-import type { SessionRecord } from '../types/repository.js'
+import type { RecordChange, SessionRecord } from '../types/repository.js'
 import type { Formats } from './codec.js'
 import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Own } from './own.js'
@@ -42,6 +42,7 @@ export class SessionState {
   #id: string | undefined
   #key: string | undefined
   #wantsTouch = false
+  #chosenMaxAge: number | undefined
 
   constructor (settings: SessionSettings, stored?: { readonly id: string, readonly record: SessionRecord }) {
     this.settings = settings
@@ -49,18 +50,10 @@ export class SessionState {
     if (stored !== undefined) this.adopt(stored.id, stored.record)
   }
 
-  get id (): string | undefined {
-    return this.#id
-  }
-
+  get id (): string | undefined { return this.#id }
   /** The loggable id. */
-  get key (): string | undefined {
-    return this.#key
-  }
-
-  get expiresAt (): number | undefined {
-    return this.record === undefined ? undefined : presentEndOf(this.record, this.settings)
-  }
+  get key (): string | undefined { return this.#key }
+  get expiresAt (): number | undefined { return this.record && presentEndOf(this.record, this.settings) }
 
   /** Takes a record as what is stored; what was changed before is dropped. */
   adopt (id: string, record: SessionRecord): void {
@@ -88,7 +81,7 @@ export class SessionState {
     else if (this.replaced !== undefined) this.replaced = { ...this.replaced, keep: narrower(this.replaced.keep, keep) }
     this.record = undefined
     this.version = undefined
-    this.own = this.own.moved(keep === true)
+    this.own = keep === true ? this.own.moved() : new Own()
     this.takeOtherId()
     this.change()
   }
@@ -130,13 +123,8 @@ export class SessionState {
     this.#move('destroyed')
   }
 
-  touch (): void {
-    this.#wantsTouch = true
-  }
-
-  timeouts (): Timeouts {
-    return timeoutsOf(this.own.get(), this.settings)
-  }
+  touch (): void { this.#wantsTouch = true }
+  timeouts (): Timeouts { return timeoutsOf(this.own.get(), this.settings) }
 
   /** Whether anything would be written. Compares what may have changed in place, and throws what no format can carry. */
   isChanged (): boolean {
@@ -144,14 +132,24 @@ export class SessionState {
     return isChange(this.values.changes(), this.own.changes())
   }
 
-  /**
-   * The plan at the end of a request: taken once, because Fastify runs onSend again when it throws. `dropped` where the
-   * handler failed and its changes are not wanted.
-   */
-  takeLastPlan (now: number, dropped: boolean): Plan {
-    const isFirst = this.status !== 'settled'
+  /** The plan at the end of a request: taken once, because Fastify runs onSend again when it throws. */
+  takeLastPlan (now: number): Plan {
+    if (this.status === 'settled') return NOTHING
     this.status = 'settled'
-    return isFirst && !dropped ? this.plan(now, false) : NOTHING
+    return this.plan(now, false)
+  }
+
+  /** A save of these changes has an unknown outcome. */
+  doubt ({ set, delete: deleted, settings }: RecordChange): void {
+    this.values.doubt([...set.keys(), ...deleted])
+    this.own.doubt(settings)
+  }
+
+  /** How long the cookie is to live, in seconds: of this session, and of any other that this request goes on to store. */
+  chooseMaxAge (seconds: number | undefined): void {
+    this.#chosenMaxAge = seconds
+    this.own.assign({ cookieMaxAge: seconds })
+    this.change()
   }
 
   /** What is to be done now; `explicit` where the application asked, so that a session without data is stored too. */
@@ -195,6 +193,7 @@ export class SessionState {
   }
 
   #newRecord (now: number, replaced?: Replaced): SessionRecord {
+    const own = this.own.get()
     const instant = Math.floor(now)
     // A routine change of the id must not prolong a life; a log-in begins a new one (NIST SP 800-63B-4, 5.2).
     const createdAt = replaced?.keep === true ? replaced.record.createdAt : instant
@@ -207,7 +206,8 @@ export class SessionState {
       expiresAt: endOf(createdAt, instant, this.timeouts()),
       format: this.values.format.name,
       writes: new Map(),
-      ...this.own.get()
+      ...own,
+      cookieMaxAge: own.cookieMaxAge ?? this.#chosenMaxAge
     }
   }
 }

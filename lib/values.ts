@@ -29,6 +29,8 @@ export class Values {
   #stored: ReadonlyMap<string, StoredValue>
   readonly #held = new Map<string, Held>()
   readonly #deleted = new Set<string>()
+  /** Keys of which it is not known whether they are stored as they were tried. */
+  readonly #doubted = new Set<string>()
 
   constructor (format: Format, stored: ReadonlyMap<string, StoredValue>) {
     this.format = format
@@ -88,11 +90,22 @@ export class Values {
   changes (): ValueChanges {
     const set = new Map<string, StoredValue>()
     for (const [key, held] of this.#held) {
-      if (!held.assigned && !isMutable(held.value)) continue
+      const isDoubted = this.#doubted.has(key)
+      if (!held.assigned && !isMutable(held.value) && !isDoubted) continue
       const encoded = encodeValue(this.format, key, held.value)
-      if (!this.#isStored(key, encoded)) set.set(key, encoded)
+      if (isDoubted || !this.#isStored(key, encoded)) set.set(key, encoded)
     }
-    return { set, delete: [...this.#deleted] }
+    const absent = [...this.#doubted].filter(key => !this.has(key))
+    return { set, delete: [...new Set([...this.#deleted, ...absent])] }
+  }
+
+  /** A write of these keys has an unknown outcome: they are written again, whatever they are by then. */
+  doubt (keys: readonly string[]): void {
+    for (const key of keys) this.#doubted.add(key)
+  }
+
+  isDoubted (key: string): boolean {
+    return this.#doubted.has(key)
   }
 
   /** Takes what was written for stored. Values in hand stay in hand, because the application may change them yet. */
@@ -101,6 +114,7 @@ export class Values {
     for (const key of written.delete) stored.delete(key)
     this.#stored = stored
     for (const key of written.delete) this.#deleted.delete(key)
+    for (const key of [...written.set.keys(), ...written.delete]) this.#doubted.delete(key)
     // Deleted while the write was under way.
     for (const key of written.set.keys()) if (!this.#held.has(key)) this.#deleted.add(key)
   }
@@ -110,6 +124,7 @@ export class Values {
     const values = new Values(format, new Map())
     const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
     for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
+    values.doubt([...this.#doubted])
     return values
   }
 

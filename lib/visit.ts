@@ -1,16 +1,20 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Session } from '../types/session.js'
 import { overrideCookie, type CookieSettings } from './cookie.js'
 import { errors } from './errors.js'
 import { createSession, type Acts } from './face.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
-import type { Delivery, Keep, Plan } from './plan.js'
+import { contentOf, NOTHING, type Delivery, type Keep, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
 import { goneReason, type Writer } from './writer.js'
 import type { Repository } from '../types/repository.js'
 
 /** Failures that trying again would not mend. */
-const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge]
+const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UnsupportedValue, errors.Unreadable]
+
+/** Stands for what could not even be planned, because no format can carry it. */
+const UNWRITABLE = Symbol('unwritable')
 
 /** What a visit works with. */
 export interface VisitTools {
@@ -29,29 +33,35 @@ export class Visit implements Acts {
   readonly #log: Log
   #turn: Promise<void> = Promise.resolve()
   #acts = 0
-  /** What `state.changeCount` was when a plan was taken, and when the application was told that it cannot be written. */
+  /** The key of the record that the visitor's token was of, where that has a successor. */
+  #supersededKey: string | undefined
+  /** What `state.changeCount` was when a plan was last taken. */
   #plannedCount = 0
-  #abandonedCount: number | undefined
-  #isAccounted = false
-  #isSuperseded: boolean
+  /** What a plan was to write that was not written, of which somebody was told. */
+  #told: unknown
+  /** The same, where the application was told by its own `save()` that it cannot be written. */
+  #abandoned: unknown
 
-  constructor (state: SessionState, tools: VisitTools, log: Log, isSuperseded = false) {
+  constructor (state: SessionState, tools: VisitTools, log: Log, supersededKey?: string) {
     this.state = state
     this.cookie = tools.settings.cookie
     this.#tools = tools
     this.#log = log
-    this.#isSuperseded = isSuperseded
+    this.#supersededKey = supersededKey
     this.session = createSession(state, this)
   }
 
   async save (): Promise<void> {
     await this.#inTurn(async () => {
       this.#plannedCount = this.state.changeCount
+      let content: unknown = UNWRITABLE
       try {
-        await this.#carryOut(this.state.plan(this.#now(), true))
+        const plan = this.state.plan(this.#now(), true)
+        content = contentOf(plan)
+        await this.#carryOut(plan)
       } catch (error) {
-        // A definite answer, and whoever asked for the save has it: what it was to write is not tried again.
-        if (DEFINITE.some(Kind => error instanceof Kind)) this.#abandonedCount = this.#plannedCount
+        this.#told = content
+        if (isDefinite(error)) this.#abandoned = content
         throw error
       }
     })
@@ -59,13 +69,25 @@ export class Visit implements Acts {
 
   /** At once, unless an act is under way, whose outcome decides what there is to regenerate. */
   async regenerate (keep: Keep): Promise<void> {
-    this.#isSuperseded = false
+    this.#supersededKey = undefined
     if (this.#acts === 0) this.state.regenerate(keep)
     else await this.#inTurn(async () => { this.state.regenerate(keep) })
   }
 
   async destroy (): Promise<void> {
-    await this.#inTurn(async () => await this.#tools.writer.destroy(this.state))
+    await this.#inTurn(async () => {
+      const { writer } = this.#tools
+      try {
+        if (this.#supersededKey !== undefined) await writer.destroyKey(this.#supersededKey)
+        await writer.destroy(this.state)
+        this.#supersededKey = undefined
+      } catch (error) {
+        // It may be dead, and it was meant to be: its token is not sent.
+        this.state.failed = true
+        this.state.delivery = {}
+        throw error
+      }
+    })
   }
 
   async reload (): Promise<void> {
@@ -85,27 +107,29 @@ export class Visit implements Acts {
   options (attributes: Readonly<Record<string, unknown>>): void {
     this.cookie = overrideCookie(this.cookie, attributes)
     if (attributes['maxAge'] === undefined) return
-    this.state.own.assign({ cookieMaxAge: this.cookie.maxAge })
-    this.state.change()
+    this.state.chooseMaxAge(this.cookie.maxAge)
   }
 
   /**
-   * The end of the request, after whatever acts were begun and not awaited. A save that finds its session ended writes
-   * nothing and is no failure of the visitor's: it is told to the log.
+   * The end of the request, after whatever acts were begun and not awaited, and before any that come later. A save that
+   * finds its session ended writes nothing and is no failure of the visitor's: it is told to the log.
    */
   async settle (dropped: boolean): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.state.status === 'settled') return
+      this.#plannedCount = this.state.changeCount
+      const plan = this.#takeLastPlan(dropped)
+      const content = contentOf(plan)
+      const isKnown = content !== undefined && isDeepStrictEqual(content, this.#abandoned)
+      if (dropped || isKnown) this.#told = content
+      else if (plan.kind === 'create' && this.#supersededKey !== undefined) this.#drop(content)
+      else await this.#finish(plan, content)
+    })
+  }
+
+  /** Resolves when no act is under way. */
+  async idle (): Promise<void> {
     await this.#turn
-    this.#plannedCount = this.state.changeCount
-    this.#isAccounted = dropped || this.#abandonedCount === this.state.changeCount
-    const plan = this.state.takeLastPlan(this.#now(), this.#isAccounted)
-    if (plan.kind === 'create' && this.#isSuperseded) return this.#drop()
-    try {
-      await this.#carryOut(plan)
-    } catch (error) {
-      this.#isAccounted = true
-      if (plan.kind !== 'save' || !(error instanceof errors.Gone)) throw error
-      this.#drop()
-    }
   }
 
   /**
@@ -113,11 +137,12 @@ export class Visit implements Acts {
    * `inPlace` looks into objects too.
    */
   isUnsaved (inPlace: boolean): boolean {
-    if (this.state.changeCount === this.#plannedCount && (this.#isAccounted || !inPlace)) return false
+    if (!inPlace && this.state.changeCount === this.#plannedCount) return false
     try {
-      return this.state.isChanged()
+      const content = contentOf(this.state.plan(this.#now(), false))
+      return content !== undefined && !isDeepStrictEqual(content, this.#told)
     } catch {
-      return true
+      return this.#told !== UNWRITABLE
     }
   }
 
@@ -128,12 +153,33 @@ export class Visit implements Acts {
     return delivery
   }
 
+  /** What no format can carry is no failure of the request where nothing was to be saved, or the application knows. */
+  #takeLastPlan (dropped: boolean): Plan {
+    try {
+      return this.state.takeLastPlan(this.#now())
+    } catch (error) {
+      this.#told = UNWRITABLE
+      if (dropped || this.#abandoned === UNWRITABLE) return NOTHING
+      throw error
+    }
+  }
+
+  async #finish (plan: Plan, content: unknown): Promise<void> {
+    try {
+      await this.#carryOut(plan)
+    } catch (error) {
+      this.#told = content
+      if (plan.kind !== 'save' || !(error instanceof errors.Gone)) throw error
+      this.#drop(content)
+    }
+  }
+
   /**
    * The session has ended while the request was under way. A new one is not made in its place either: where it was
    * replaced, as by a log-in, the token of a new one would overwrite that of its successor.
    */
-  #drop (): void {
-    this.#isAccounted = true
+  #drop (content: unknown): void {
+    this.#told = content
     this.#log.warn({ loggableId: this.state.key }, 'Changes were dropped, because their session has ended meanwhile')
   }
 
@@ -142,6 +188,8 @@ export class Visit implements Acts {
       await this.#tools.writer.carryOut(this.state, plan, this.#log)
     } catch (error) {
       this.state.failed = true
+      // Whether it was written is not known, so whatever it tried is written again.
+      if (plan.kind === 'save' && !isDefinite(error)) this.state.doubt(plan.change)
       throw error
     }
   }
@@ -157,4 +205,8 @@ export class Visit implements Acts {
     this.#turn = done.catch(() => {})
     await done
   }
+}
+
+function isDefinite (error: unknown): boolean {
+  return DEFINITE.some(Kind => error instanceof Kind)
 }

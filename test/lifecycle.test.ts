@@ -576,3 +576,41 @@ t.test('a change while the end of the request is being written is warned of', as
   await visitor().get('/race')
   t.equal(log.warnings().filter(message => message.startsWith('Changes of a session were lost')).length, 1)
 })
+
+t.test('a failure that carries a token all the same is not to be stored', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.post('/twice', async (request, reply) => {
+      reply.header('cache-control', 'public')
+      request.session.set('count', 1)
+      await request.session.save()
+      request.session.set('count', 2)
+    })
+  })
+  repository.meet('save', 'fail before')
+  const response = await visitor().post('/twice')
+  t.same([response.statusCode, setCookieNames(response), response.headers['cache-control']], [503, ['__Host-id', '__Host-id-v'], 'no-store'])
+})
+
+t.test('a save under way when the answer has ended is no loss, nor is one that the handler knows was refused', async t => {
+  const { app, log, repository } = await setApp(t, app => {
+    app.get('/save', async (request, reply) => {
+      reply.hijack()
+      request.session.set('count', 1)
+      repository.meet('create', async () => await new Promise(resolve => setTimeout(resolve, 20, true)))
+      const saved = request.session.save()
+      reply.raw.end('raw')
+      await saved
+    })
+    app.get('/refused', async (request, reply) => {
+      reply.hijack()
+      request.session.set('count', 1)
+      for (let attempt = 0; attempt < 3; attempt++) repository.meet('create', () => false)
+      await request.session.save().catch(() => {})
+      reply.raw.end('raw')
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  for (const url of ['/save', '/refused']) await (await fetch(`${app.listeningOrigin}${url}`)).text()
+  await app.close()
+  t.same(log.warnings().filter(message => message.startsWith('Changes of a session were lost')), [])
+})

@@ -231,7 +231,7 @@ t.test('a header stands in place of the cookie, unless a cookie is asked for as 
 t.test('the reissue time follows the idle timeout and stays below it', async t => {
   t.equal(resolveOptions({ table, idleTimeout: 100 }).reissueTime, 10)
   t.equal(resolveOptions({ table, idleTimeout: 100, reissueTime: 0 }).reissueTime, 0)
-  t.equal(resolveOptions({ table, idleTimeout: false }).reissueTime, 0)
+  t.equal(resolveOptions({ table, idleTimeout: false }).reissueTime, Infinity, 'there is nothing to renew')
   t.equal(resolveOptions({ table, idleTimeout: false, reissueTime: 60 }).reissueTime, 60)
   for (const reissueTime of [100, 101]) {
     t.throws(() => resolveOptions({ table, idleTimeout: 100, reissueTime }), { code: BAD, message: 'Option "reissueTime" must be less than "idleTimeout"' })

@@ -53,7 +53,7 @@ t.test('one word says what a session is', async t => {
   t.equal(known.status, 'destroyed')
   assign(known, 'a', 2)
   t.equal(known.status, 'started', 'usable again')
-  known.takeLastPlan(NOW, false)
+  known.takeLastPlan(NOW)
   t.equal(known.status, 'settled')
 })
 
@@ -67,14 +67,8 @@ t.test('a session that was only looked at plans nothing', async t => {
 t.test('the plan is taken once', async t => {
   const { state } = stored()
   assign(state, 'a', 2)
-  t.equal(state.takeLastPlan(NOW, false).kind, 'save')
-  t.equal(state.takeLastPlan(NOW, false).kind, 'nothing')
-})
-
-t.test('a dropped plan leaves nothing to be written', async t => {
-  const { state } = stored()
-  assign(state, 'a', 2)
-  t.equal(state.takeLastPlan(NOW, true).kind, 'nothing')
+  t.equal(state.takeLastPlan(NOW).kind, 'save')
+  t.equal(state.takeLastPlan(NOW).kind, 'nothing')
 })
 
 t.test('empty objects and arrays alone make no session', async t => {

@@ -395,3 +395,17 @@ t.test('a stored value that cannot be read is replaced by one that is set', asyn
   values.set('k', 1)
   t.strictSame(values.changes(), { set: new Map([['k', { S: '1' }]]), delete: [] })
 })
+
+t.test('keys of which it is not known whether they are stored are written again, as they are by then', async t => {
+  const values = open({ a: 1, cart: ['apple'] })
+  values.set('a', 2)
+  values.set('new', 1)
+  values.doubt(['a', 'new', 'cart'])
+  values.set('a', 1)
+  values.delete('new')
+  values.get('cart')
+  t.same(changesOf(values), { set: { a: 1, cart: ['apple'] }, delete: ['new'] })
+  t.ok(values.isDoubted('a') && values.moved(jsonFormat, true).isDoubted('new'))
+  values.settle(values.changes())
+  t.strictSame(values.changes(), NOTHING)
+})

@@ -1,6 +1,8 @@
 import t from 'tap'
+import { errors } from '../lib/errors.js'
 import { Keeper } from '../lib/keeper.js'
 import { resolveOptions } from '../lib/options.js'
+import type { Visit } from '../lib/visit.js'
 import { openStored, setKeeper } from './support/memory.js'
 
 t.test('saving a blank session creates one, empty, because the application asked', async t => {
@@ -337,4 +339,153 @@ t.test('a request that comes late with the token of a replaced session starts no
   login.session.set('userId', 'u')
   await login.settle(false)
   t.match(login.takeDelivery(), { token: { id: login.session.id } })
+})
+
+t.test('acts that a handler left running do not come between the end of the request and its write', async t => {
+  for (const act of ['regenerate', 'save', 'destroy'] as const) {
+    const stage = setKeeper()
+    const visit = stage.keeper.blank(stage.log)
+    visit.session.set('userId', 'u')
+    let job: Promise<void> | undefined
+    stage.repository.meet('create', async () => {
+      visit.session.set('count', 1)
+      job = visit.session[act]()
+      return true
+    })
+    const { id } = visit.session
+    stage.repository.meet('save', () => ({ done: true, version: 2 }))
+    await visit.settle(false)
+    t.match(visit.takeDelivery(), { token: { id } }, act)
+    await job
+    t.same(stage.repository.take(), act === 'regenerate' ? ['create'] : ['create', act])
+  }
+})
+
+t.test('after a save of unknown outcome, what was undone since is undone in the table too', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1, cart: ['a'], userId: 'u' })
+  visit.session.set('count', 2)
+  visit.session.set('profile', { name: 'x', tags: [] })
+  visit.session.delete('userId')
+  visit.session.idleTimeout = 60
+  stage.repository.meet('save', 'fail after')
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  visit.session.set('count', 1)
+  visit.session.delete('profile')
+  visit.session.set('userId', 'u')
+  visit.session.idleTimeout = undefined
+  await visit.settle(false)
+  const after = await open()
+  t.same(after.session.data(), { count: 1, cart: ['a'], userId: 'u' })
+  t.equal(after.session.idleTimeout, 7200)
+  t.equal(visit.isUnsaved(true), false)
+})
+
+t.test('after a save of unknown outcome, a session that replaces this one has what the application holds', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage, { count: 1 })
+  visit.session.set('count', 2)
+  visit.session.set('userId', 'x')
+  stage.repository.meet('save', 'fail after')
+  await t.rejects(visit.session.save())
+  visit.session.set('count', 1)
+  visit.session.delete('userId')
+  await visit.session.regenerate(true)
+  await visit.settle(false)
+  const { id = '', key = '' } = visit.state
+  t.same((await stage.keeper.open(id, key, stage.log)).visit.session.data(), { count: 1 })
+})
+
+t.test('after a save that was refused for good, what is changed in place, reloaded or renewed is not passed over', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { cart: ['a', 'x'.repeat(100)] })
+  visit.session.get('cart')?.push('b')
+  stage.repository.meet('save', () => { throw new errors.TooLarge(1, 1, '') })
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_TOO_LARGE' })
+  visit.session.get('cart')?.pop()
+  visit.session.get('cart')?.pop()
+  await visit.settle(false)
+  t.same((await open()).session.data(), { cart: ['a'] })
+
+  const again = await open()
+  stage.clock.forward(5)
+  again.session.set('count', 1)
+  stage.repository.meet('save', () => { throw new errors.Conflict() })
+  await t.rejects(again.session.save(), { code: 'FST_DYNAMODB_SESSION_CONFLICT' })
+  await again.session.reload()
+  again.session.touch()
+  stage.repository.take()
+  await again.settle(false)
+  t.same(stage.repository.take(), ['touch'])
+})
+
+t.test('a value that no format can carry, of which the application knows, does not fail the request again', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage, { cart: [] })
+  visit.session.get('cart')?.push((() => {}) as never)
+  await t.rejects(visit.session.save(), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' })
+  await visit.settle(false)
+  t.equal(visit.isUnsaved(true), false)
+  const { visit: dropped } = await openStored(stage, { cart: [] })
+  dropped.session.get('cart')?.push((() => {}) as never)
+  await dropped.settle(true)
+  const { visit: unaware } = await openStored(stage, { cart: [] })
+  unaware.session.get('cart')?.push((() => {}) as never)
+  await t.rejects(unaware.settle(false), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' })
+})
+
+t.test('a log-out that comes late with the token of a replaced session ends its successor', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage)
+  await visit.session.regenerate()
+  visit.session.set('userId', 'u')
+  await visit.settle(false)
+  const late = await open()
+  await late.session.destroy()
+  t.same(late.takeDelivery(), { token: 'clear' })
+  t.equal(await stage.repository.load(visit.session.loggableId ?? '', true), null)
+  late.session.set('count', 1)
+  await late.settle(false)
+  t.match(late.takeDelivery(), { token: { id: late.session.id } }, 'and the session is usable again')
+})
+
+t.test('a destroy that failed sends no token, not even one that was to be sent', async t => {
+  const stage = setKeeper()
+  const visit = stage.keeper.blank(stage.log)
+  visit.session.set('count', 1)
+  await visit.session.save()
+  stage.repository.meet('destroy', 'fail after')
+  await t.rejects(visit.session.destroy(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  await visit.settle(false)
+  t.same(visit.takeDelivery(), {})
+})
+
+t.test('how long the cookie is to live holds for whatever this request stores', async t => {
+  for (const between of [
+    async (visit: Visit) => { await visit.session.save(); await visit.session.regenerate() },
+    async (visit: Visit) => { await visit.session.save(); await visit.session.regenerate(['userId']) },
+    async (visit: Visit) => { await visit.session.destroy() },
+    async (visit: Visit) => { await visit.session.reload(); await visit.session.regenerate(true) }
+  ]) {
+    const stage = setKeeper()
+    const { visit } = await openStored(stage)
+    visit.session.options({ maxAge: 1000 })
+    await between(visit)
+    visit.session.set('userId', 'u')
+    await visit.settle(false)
+    t.equal(visit.state.record?.cookieMaxAge, 1000)
+  }
+})
+
+t.test('without an idle timeout, a session that has one of its own is renewed in its own time', async t => {
+  const stage = setKeeper({ idleTimeout: false })
+  const { visit, open } = await openStored(stage)
+  visit.session.idleTimeout = 600
+  await visit.settle(false)
+  for (const [seconds, calls] of [[2, ['load']], [57, ['load']], [1, ['load', 'touch']], [2, ['load']]] as const) {
+    stage.clock.forward(seconds)
+    stage.repository.take()
+    await (await open()).settle(false)
+    t.same(stage.repository.take(), calls)
+  }
 })
