@@ -35,6 +35,8 @@ export class Visit implements Acts {
   #acts = 0
   /** The key of the record that the visitor's token was of, where that has a successor. */
   #supersededKey: string | undefined
+  /** Whether a destroy failed, and nothing has shown since that the session is alive: its token is not sent. */
+  #isDoomed = false
   /** What `state.changeCount` was when a plan was last taken. */
   #plannedCount = 0
   /** What a plan was to write that was not written, of which somebody was told. */
@@ -81,10 +83,10 @@ export class Visit implements Acts {
         if (this.#supersededKey !== undefined) await writer.destroyKey(this.#supersededKey)
         await writer.destroy(this.state)
         this.#supersededKey = undefined
+        this.#isDoomed = false
       } catch (error) {
-        // It may be dead, and it was meant to be: its token is not sent.
         this.state.failed = true
-        this.state.delivery = {}
+        this.#isDoomed = true
         throw error
       }
     })
@@ -150,7 +152,7 @@ export class Visit implements Acts {
   takeDelivery (): Delivery {
     const { delivery } = this.state
     this.state.delivery = {}
-    return delivery
+    return this.#isDoomed ? {} : delivery
   }
 
   /** What no format can carry is no failure of the request where nothing was to be saved, or the application knows. */
@@ -186,10 +188,12 @@ export class Visit implements Acts {
   async #carryOut (plan: Plan): Promise<void> {
     try {
       await this.#tools.writer.carryOut(this.state, plan, this.#log)
+      if (contentOf(plan) !== undefined) this.#isDoomed = false
     } catch (error) {
       this.state.failed = true
       // Whether it was written is not known, so whatever it tried is written again.
       if (plan.kind === 'save' && !isDefinite(error)) this.state.doubt(plan.change)
+      if (plan.kind === 'discard') this.#isDoomed = true
       throw error
     }
   }

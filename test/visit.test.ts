@@ -460,6 +460,33 @@ t.test('a destroy that failed sends no token, not even one that was to be sent',
   t.same(visit.takeDelivery(), {})
 })
 
+t.test('a destroy that failed and a save that worked after it leave a session whose token is sent', async t => {
+  const stage = setKeeper()
+  const visit = stage.keeper.blank(stage.log)
+  visit.session.set('count', 1)
+  await visit.session.save()
+  stage.repository.meet('destroy', 'fail before')
+  await t.rejects(visit.session.destroy(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  visit.session.set('count', 2)
+  await visit.settle(false)
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { version: 2 } })
+  const { visit: again } = await openStored(stage)
+  stage.repository.meet('destroy', 'fail before')
+  await t.rejects(again.session.destroy())
+  await again.session.destroy()
+  t.same(again.takeDelivery(), { token: 'clear' })
+})
+
+t.test('a session that was to be discarded, with unknown outcome, gives no token', async t => {
+  const stage = setKeeper()
+  const visit = stage.keeper.blank(stage.log)
+  await visit.session.save()
+  await visit.session.regenerate()
+  stage.repository.meet('destroy', 'fail after')
+  await t.rejects(visit.settle(false), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  t.same(visit.takeDelivery(), {})
+})
+
 t.test('how long the cookie is to live holds for whatever this request stores', async t => {
   for (const between of [
     async (visit: Visit) => { await visit.session.save(); await visit.session.regenerate() },
