@@ -77,7 +77,7 @@ function documented (cell: string): unknown {
 t.test('the two commands stand there as a newcomer types them', async t => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   for (const command of ['npm ci && npm run demo', 'npm ci && npm test']) t.ok(blocks('sh').includes(`${command}\n`), command)
-  t.equal(scripts['demo'], 'node --import tsx demo/server.ts')
+  t.equal(scripts['demo'], 'node --no-warnings --import tsx demo/server.ts')
   t.equal(scripts['test'], 'tap')
 })
 
