@@ -49,8 +49,8 @@ code { font: .875rem/1.4 ui-monospace, monospace; word-break: break-all; }
 .request { display: flex; flex-wrap: wrap; gap: 0 .75rem; align-items: baseline; }
 .request .sum { margin-left: auto; color: var(--ink); }
 .panel .hint { margin-top: .35rem; padding-top: .75rem; border-top: 1px solid var(--edge); }
-.panel ul { margin-top: .3rem; font-size: .875rem; }
-.panel ul li { display: flex; flex-wrap: wrap; gap: 0 .75rem; padding: .15rem 0 .15rem .75rem; border-left: 3px solid var(--accent); font-variant-numeric: tabular-nums; }
+.panel ul { margin-top: .3rem; font-size: .8rem; }
+.panel ul li { display: flex; flex-wrap: wrap; gap: 0 .5rem; padding: .15rem 0 .15rem .6rem; border-left: 3px solid var(--accent); font-variant-numeric: tabular-nums; }
 @media (max-width: 33.99rem) {
   .panel ul li { display: grid; grid-template-columns: auto 1fr auto; }
   .panel ul li :nth-child(3) { grid-area: 2 / 1 / 3 / 3; }
