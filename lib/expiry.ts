@@ -1,4 +1,5 @@
 import type { SessionRecord } from '../types/repository.js'
+import type { GoneReason } from './events.js'
 
 /** The timeouts that hold for a session, in seconds. */
 export interface Timeouts {
@@ -42,4 +43,11 @@ export function presentEndOf (record: SessionRecord, defaults: Timeouts): number
 /** Whether a record is expired. */
 export function isExpired (record: SessionRecord, defaults: Timeouts, now: number): boolean {
   return now >= presentEndOf(record, defaults)
+}
+
+/** Why a record is no session any more, or undefined for a living one. */
+export function goneReason (record: SessionRecord | null, defaults: Timeouts, now: number): GoneReason | undefined {
+  if (record === null) return 'missing'
+  if (record.next !== undefined) return 'replaced'
+  return isExpired(record, defaults, now) ? 'expired' : undefined
 }

@@ -1,14 +1,15 @@
 import type { Repository, SessionRecord } from '../types/repository.js'
 import { makeClient } from './client.js'
 import { errors } from './errors.js'
+import type { GoneReason } from './events.js'
+import { goneReason } from './expiry.js'
 import { createUnknownNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
 import { DynamoRepository } from './repository.js'
 import { SessionState } from './session.js'
 import { Table } from './table.js'
 import { Visit, type VisitTools } from './visit.js'
-import { goneReason, Writer } from './writer.js'
-import type { GoneReason } from './events.js'
+import { Writer } from './writer.js'
 
 /** What was found under a token: a visit, with the reason where its session is not alive and the visit is blank. */
 export interface Opened {
@@ -35,8 +36,8 @@ export class Keeper {
     this.#noticeUnknown = createUnknownNotice(settings.now)
   }
 
-  blank (log: Log): Visit {
-    return new Visit(new SessionState(this.settings), this.#tools, log)
+  blank (log: Log, supersededKey?: string): Visit {
+    return new Visit(new SessionState(this.settings), this.#tools, log, supersededKey)
   }
 
   /** `writtenVersion` is what the visitor knows to be written, so that a read that lags behind is noticed. */
@@ -47,7 +48,7 @@ export class Keeper {
       return { visit: new Visit(new SessionState(this.settings, { id, record }), this.#tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
-    return { visit: new Visit(new SessionState(this.settings), this.#tools, log, ended === 'replaced' ? key : undefined), ended }
+    return { visit: this.blank(log, ended === 'replaced' ? key : undefined), ended }
   }
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */

@@ -103,11 +103,13 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
 
 async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest): Promise<OpenSeat> {
   const arrival = transport.read(request.headers)
-  if (arrival.token === undefined) return { kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false }
+  const seat: OpenSeat = {
+    kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false
+  }
+  if (arrival.token === undefined) return seat
   const { id } = arrival.token
   const key = hash(id)
-  const { visit, ended } = await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key))
-  return { kind: 'open', arrival, visit, ended, used: false, told: false, hasSent: false, isStream: false }
+  return Object.assign(seat, await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key)))
 }
 
 /** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */

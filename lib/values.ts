@@ -9,6 +9,8 @@ import { isPlainObject } from './plain.js'
 interface Held {
   readonly value: unknown
   readonly assigned: boolean
+  /** Its stored form, where it was assigned and cannot change in place. */
+  readonly encoded?: StoredValue | undefined
 }
 
 /** What has changed, encoded. */
@@ -54,8 +56,8 @@ export class Values {
   /** Assigns a value, which is tried on the format first: the handler that gave it is the one to hear of it. */
   set (key: string, value: unknown): void {
     assertKey(key)
-    encodeValue(this.format, key, value)
-    this.#held.set(key, { value, assigned: true })
+    const encoded = encodeValue(this.format, key, value)
+    this.#held.set(key, { value, assigned: true, encoded: isMutable(value) ? undefined : encoded })
     this.#deleted.delete(key)
   }
 
@@ -92,7 +94,7 @@ export class Values {
     for (const [key, held] of this.#held) {
       const isDoubted = this.#doubted.has(key)
       if (!held.assigned && !isMutable(held.value) && !isDoubted) continue
-      const encoded = encodeValue(this.format, key, held.value)
+      const encoded = held.encoded ?? encodeValue(this.format, key, held.value)
       if (isDoubted || !this.#isStored(key, encoded)) set.set(key, encoded)
     }
     const absent = [...this.#doubted].filter(key => !this.has(key))

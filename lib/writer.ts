@@ -1,7 +1,7 @@
 import type { RecordChange, Repository, SessionRecord } from '../types/repository.js'
 import { errors } from './errors.js'
 import { tellConflict, tellGone, type GoneReason } from './events.js'
-import { isExpired, type Timeouts } from './expiry.js'
+import { goneReason, type Timeouts } from './expiry.js'
 import { mergedData, NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
 import { changedRecord, rebase, type Plan } from './plan.js'
@@ -13,8 +13,8 @@ const ATTEMPTS = 5
 /** Attempts at a new id, and at carrying over data that changes meanwhile. */
 const FEW_ATTEMPTS = 3
 
-/** Successors that a destroy follows. Each is a regenerate in flight while the last one was. */
-const LONGEST_CHAIN = 10
+/** Records that a destroy follows, each replaced by the next within a minute. */
+const LONGEST_CHAIN = 100
 
 type PlanOf<Kind extends Plan['kind']> = Extract<Plan, { kind: Kind }>
 
@@ -48,9 +48,11 @@ export class Writer {
     state.forget()
   }
 
+  /** Never resolves while a successor may be alive. */
   async destroyKey (key: string): Promise<void> {
     let next: string | undefined = key
-    for (let length = 0; length < LONGEST_CHAIN && next !== undefined && next !== NO_SUCCESSOR; length++) {
+    for (let length = 0; next !== undefined && next !== NO_SUCCESSOR; length++) {
+      if (length === LONGEST_CHAIN) throw conflict(next)
       next = await this.#repository.destroy(next)
     }
   }
@@ -115,11 +117,9 @@ export class Writer {
     let plan = first
     for (let attempt = 0; attempt < FEW_ATTEMPTS; attempt++) {
       const record = await this.#createUnderFreeId(state, plan)
-      const inTheWay = await this.#replace(plan, record, state)
+      const inTheWay = await this.#replace(plan, record, state, log)
       if (inTheWay === 'nothing') return this.#deliverNew(state, record)
-      await this.#repository.destroy(record.key).catch((err: unknown) => {
-        log.warn({ err, loggableId: record.key }, 'A session that nobody has a token for is left to TTL')
-      })
+      await this.#takeBack(record.key, log)
       const reason = goneReason(inTheWay, this.#defaults, plan.now)
       if (reason === 'replaced' && inTheWay?.next !== NO_SUCCESSOR) throw conflict(plan.old.key)
       if (inTheWay === null || reason !== undefined) throw gone(plan.old.key, reason)
@@ -130,6 +130,13 @@ export class Writer {
     throw new errors.Conflict()
   }
 
+  /** Removes a new record whose token was not sent. */
+  async #takeBack (key: string, log: Log): Promise<void> {
+    await this.#repository.destroy(key).catch((err: unknown) => {
+      log.warn({ err, loggableId: key }, 'A session that nobody has a token for is left to TTL')
+    })
+  }
+
   #deliverNew (state: SessionState, record: SessionRecord): void {
     const { data, key, version } = record
     state.stored(record, { set: data, delete: [] }, version)
@@ -138,7 +145,7 @@ export class Writer {
 
   /** `'nothing'` where the old record is marked now, else the record, or null, that stands in the way. */
   async #replace (
-    plan: PlanOf<'regenerate'>, { key: next }: SessionRecord, state: SessionState
+    plan: PlanOf<'regenerate'>, { key: next }: SessionRecord, state: SessionState, log: Log
   ): Promise<'nothing' | SessionRecord | null> {
     const { old, keep, now, record } = plan
     try {
@@ -153,7 +160,7 @@ export class Writer {
       }
       if (present?.next === next) return 'nothing'
       if (goneReason(present, this.#defaults, now) !== undefined) return present
-      await this.#repository.destroy(next)
+      await this.#takeBack(next, log)
       throw error
     }
   }
@@ -177,11 +184,4 @@ function knownRecord (first: RecordChange, last: RecordChange, version: number):
   const record = changedRecord(last, version)
   if (last === first && version === first.base.version + 1) return record
   return { ...record, data: mergedData(first), version: first.base.version }
-}
-
-/** Why a record is no session any more, or undefined for a living one. */
-export function goneReason (record: SessionRecord | null, defaults: Timeouts, now: number): GoneReason | undefined {
-  if (record === null) return 'missing'
-  if (record.next !== undefined) return 'replaced'
-  return isExpired(record, defaults, now) ? 'expired' : undefined
 }

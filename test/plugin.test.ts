@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto'
 import t from 'tap'
 import fastifyCookie from '@fastify/cookie'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addRoutes, setStage } from './support/app.js'
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb'
 import { SessionManager } from '../index.js'
-import { clientConfig, hasJava, onEachEngine, startDynamoDBLocal } from './support/engines.js'
+import { clientConfig, onDynamoDBLocal, onEachEngine } from './support/engines.js'
 import { setCookieNames, setCookies } from './support/visitor.js'
 
 const SECRET = 'a secret that is long enough to sign with'
@@ -383,7 +384,26 @@ onEachEngine(t, async (t, engine) => {
     t.same(setCookies(unreadable), [])
   })
 
-  await t.test('a binary key is the hash itself, and a prefix keeps two applications on one table apart', async t => {
+  await t.test('a table with a binary key and names of its own serves the whole visit', async t => {
+    const table = `binary-${engine.name === 'dynalite' ? 1 : 2}-${process.pid}`
+    const { app, visitor, recorder } = await setStage(t, engine, {
+      session: { table, partitionKey: { name: 'sid', type: 'B' }, ttlAttribute: 'ttl', createTable: true, verify: true }
+    })
+    const ann = visitor()
+    const { id } = (await ann.post('/set', { count: 1 })).json()
+    await ann.post('/set', { count: 2 })
+    t.same((await ann.get('/me')).json().data, { count: 2 })
+    await ann.post('/login')
+    t.equal((await app.sessions.load(id)), null)
+    t.same((await ann.get('/me')).json().data, { userId: 'u-42' })
+    await ann.post('/logout')
+    t.same((await ann.get('/me')).json(), { data: {} })
+    const [{ input: { Item: item } = { Item: {} } } = {}] = recorder.takeCalls().filter(call => call.action === 'PutItem')
+    t.equal(item.sid.B, createHash('sha256').update(id).digest('base64'), 'the hash itself')
+    t.match(item, { ttl: { N: /^\d+$/ }, expires: undefined, id: undefined })
+  })
+
+  await t.test('a prefix keeps two applications on one table apart', async t => {
     const first = await setStage(t, engine, { session: { keyPrefix: 'shop#' } })
     const ann = first.visitor()
     await ann.post('/set', { count: 1 })
@@ -396,23 +416,22 @@ onEachEngine(t, async (t, engine) => {
   })
 })
 
-t.test('DynamoDB Local sweeps what has expired by its TTL', { skip: !hasJava() && 'JAVA 17 IS MISSING' }, async t => {
-  const engine = await startDynamoDBLocal()
-  t.teardown(async () => await engine.close())
+onDynamoDBLocal(t, async (t, engine) => {
+  await t.test('what has expired is swept by TTL', async t => {
+    let now = Date.now() - 3600_000
+    const manager = new SessionManager({ table: 'swept', client: clientConfig(engine.endpoint), idleTimeout: 60, now: () => now })
+    await manager.createTable()
+    const dead = await manager.create({ count: 1 })
+    now = Date.now()
+    const alive = await manager.create({ count: 2 })
 
-  let now = Date.now() - 3600_000
-  const manager = new SessionManager({ table: 'swept', client: clientConfig(engine.endpoint), idleTimeout: 60, now: () => now })
-  await manager.createTable()
-  const dead = await manager.create({ count: 1 })
-  now = Date.now()
-  const alive = await manager.create({ count: 2 })
-
-  const client = new DynamoDBClient(clientConfig(engine.endpoint))
-  const keys = async () => ((await client.send(new ScanCommand({ TableName: 'swept' }))).Items ?? []).map(item => item['id']?.S)
-  // The engine sweeps in its own time: this waits for it, and fails where it never does.
-  const deadline = Date.now() + 30_000
-  while ((await keys()).includes(dead.loggableId) && Date.now() < deadline) await sleep(250)
-  t.same(await keys(), [alive.loggableId])
-  client.destroy()
-  manager.close()
+    const client = new DynamoDBClient(clientConfig(engine.endpoint))
+    const keys = async () => ((await client.send(new ScanCommand({ TableName: 'swept' }))).Items ?? []).map(item => item['id']?.S)
+    // The engine sweeps in its own time: this waits for it, and fails where it never does.
+    const deadline = Date.now() + 30_000
+    while ((await keys()).includes(dead.loggableId) && Date.now() < deadline) await sleep(250)
+    t.same(await keys(), [alive.loggableId])
+    client.destroy()
+    manager.close()
+  })
 })

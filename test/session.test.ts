@@ -33,7 +33,7 @@ function assign (state: SessionState, key: string, value: unknown): void {
   state.change()
 }
 
-function only<Kind extends Plan['kind']> (plan: Plan, kind: Kind): Extract<Plan, { kind: Kind }> {
+function planned<Kind extends Plan['kind']> (plan: Plan, kind: Kind): Extract<Plan, { kind: Kind }> {
   if (plan.kind !== kind) throw new Error(`The plan is ${plan.kind}, not ${kind}.`)
   return plan as Extract<Plan, { kind: Kind }>
 }
@@ -79,14 +79,14 @@ t.test('empty objects and arrays alone make no session', async t => {
   t.equal(state.isChanged(), false)
   t.equal(state.plan(NOW, true).kind, 'create', 'unless the application asks')
   assign(state, 'a', 0)
-  const { record } = only(state.plan(NOW, false), 'create')
+  const { record } = planned(state.plan(NOW, false), 'create')
   t.same([...record.data.keys()], ['flash', 'list', 'a'], 'beside data they are stored')
 })
 
 t.test('a new record has its instants, its version and its end', async t => {
   const state = new SessionState(settings)
   assign(state, 'a', 1)
-  const { record } = only(state.plan(NOW + 0.9, false), 'create')
+  const { record } = planned(state.plan(NOW + 0.9, false), 'create')
   t.match(record, { key: state.key, version: 1, createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + 7200, format: undefined })
 })
 
@@ -95,7 +95,7 @@ t.test('a change names its keys only and carries the renewal for nothing', async
   assign(state, 'b', true)
   state.values.delete('a')
   state.change()
-  const { change } = only(state.plan(NOW + 10, false), 'save')
+  const { change } = planned(state.plan(NOW + 10, false), 'save')
   t.same([...change.set], [['b', text(true)]])
   t.same(change.delete, ['a'])
   t.same(change.renewal, { lastSeenAt: NOW + 10, expiresAt: NOW + 7210, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false })
@@ -105,7 +105,7 @@ t.test('a change in place is seen', async t => {
   const { state } = stored()
   ;(state.values.get('list') as number[]).push(2)
   t.equal(state.isChanged(), true)
-  t.same([...only(state.plan(NOW, false), 'save').change.set], [['list', text([1, 2])]])
+  t.same([...planned(state.plan(NOW, false), 'save').change.set], [['list', text([1, 2])]])
 })
 
 t.test('a touch is due at the reissue time, or when asked for, and only where it prolongs', async t => {
@@ -132,20 +132,20 @@ t.test('timeouts of its own are stored, may shorten, and give way again', async 
   const { state, record } = stored()
   state.own.assign({ idleTimeout: 60 })
   state.change()
-  const { change } = only(state.plan(NOW + 5, false), 'save')
+  const { change } = planned(state.plan(NOW + 5, false), 'save')
   t.same(change.settings, { idleTimeout: 60 })
   t.match(change.renewal, { expiresAt: NOW + 65, mayShorten: true, idleTimeout: undefined })
   const shortened = changedRecord(change, 5)
   t.match(shortened, { idleTimeout: 60, expiresAt: NOW + 65, version: 5, createdAt: record.createdAt })
   state.stored(shortened, change, 5)
   state.own.assign({ idleTimeout: undefined })
-  t.same(only(state.plan(NOW + 6, false), 'save').change.settings, { idleTimeout: null })
+  t.same(planned(state.plan(NOW + 6, false), 'save').change.settings, { idleTimeout: null })
 })
 
 t.test('a session without timeouts ends with the calendar', async t => {
   const state = new SessionState({ ...settings, idleTimeout: false, absoluteTimeout: false, reissueTime: 0 })
   assign(state, 'a', 1)
-  t.equal(only(state.plan(NOW, false), 'create').record.expiresAt, 253_402_300_799)
+  t.equal(planned(state.plan(NOW, false), 'create').record.expiresAt, 253_402_300_799)
 })
 
 t.test('regenerate gives a new id at once and drops the data, or keeps what is named, or all', async t => {
@@ -161,13 +161,13 @@ t.test('regenerate gives a new id at once and drops the data, or keeps what is n
 t.test('a regenerated session replaces its record, and begins its age anew unless all is kept', async t => {
   const login = stored({ createdAt: NOW - 1000, idleTimeout: 60, cookieMaxAge: 99 })
   login.state.regenerate(['a'])
-  const plan = only(login.state.plan(NOW, false), 'regenerate')
+  const plan = planned(login.state.plan(NOW, false), 'regenerate')
   t.match(plan, { old: login.record, keep: ['a'], record: { createdAt: NOW, expiresAt: NOW + 7200 } })
   t.same([plan.record.idleTimeout, plan.record.cookieMaxAge], [undefined, undefined])
 
   const routine = stored({ createdAt: NOW - 43_000, idleTimeout: 600, cookieMaxAge: 99 })
   routine.state.regenerate(true)
-  const { record } = only(routine.state.plan(NOW, false), 'regenerate')
+  const { record } = planned(routine.state.plan(NOW, false), 'regenerate')
   t.match(record, { createdAt: NOW - 43_000, idleTimeout: 600, cookieMaxAge: 99, expiresAt: NOW + 200 })
 })
 
@@ -226,9 +226,9 @@ t.test('a session keeps the format of its record until it is regenerated', async
   const { state } = stored({ format: 'native', data: new Map([['n', { N: '12' }]]) })
   t.equal(state.values.get('n'), 12)
   assign(state, 'n', 13)
-  t.same([...only(state.plan(NOW, false), 'save').change.set], [['n', { N: '13' }]])
+  t.same([...planned(state.plan(NOW, false), 'save').change.set], [['n', { N: '13' }]])
   state.regenerate(true)
-  const { record } = only(state.plan(NOW, false), 'regenerate')
+  const { record } = planned(state.plan(NOW, false), 'regenerate')
   t.same([record.format, [...record.data]], [undefined, [['n', text(13)]]])
 })
 

@@ -316,3 +316,24 @@ t.test('a timeout that another request shortened holds for the session that repl
   t.equal(visit.session.absoluteTimeout, 60)
   t.equal(visit.session.expiresAt, stage.clock.ms / 1000 + 60)
 })
+
+t.test('a chain of successors that does not end is no log-out that worked', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage)
+  for (let length = 0; length < 100; length++) stage.repository.meet('destroy', () => visit.state.key)
+  await t.rejects(visit.destroy(), { code: 'FST_DYNAMODB_SESSION_CONFLICT' })
+  t.same(visit.takeDelivery(), {}, 'and no token is cleared')
+})
+
+t.test('twenty log-ins within a minute leave none behind when the first token logs out', async t => {
+  const stage = setKeeper()
+  const { visit: first, open } = await openStored(stage)
+  let visit = await open()
+  for (let login = 0; login < 20; login++) {
+    visit.state.regenerate(true)
+    await visit.save()
+    visit = (await stage.keeper.open(visit.state.id ?? '', visit.state.key ?? '', stage.log)).visit
+  }
+  await first.destroy()
+  t.equal(await stage.repository.load(visit.state.key ?? '', true), null)
+})

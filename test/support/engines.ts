@@ -97,6 +97,11 @@ export function onEachEngine (t: Test, run: (t: Test, engine: Engine) => Promise
     t.teardown(async () => await engine.close())
     await run(t, engine)
   })
+  onDynamoDBLocal(t, run)
+}
+
+/** Runs tests on DynamoDB Local: what only Amazon's own engine has, such as TTL. Without Java it says loudly that it does not. */
+export function onDynamoDBLocal (t: Test, run: (t: Test, engine: Engine) => Promise<void> | void): void {
   const skip = hasJava() ? false : 'JAVA 17 IS MISSING: NOT TESTED ON DYNAMODB LOCAL (apt-get install -y openjdk-17-jre-headless)'
   t.test('on DynamoDB Local', { skip }, async t => {
     const engine = await startDynamoDBLocal()
