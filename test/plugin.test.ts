@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addRoutes, setStage } from './support/app.js'
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb'
 import { SessionManager } from '../index.js'
-import { clientConfig, onDynamoDBLocal, onEachEngine } from './support/engines.js'
+import { clientConfig, createTable, onDynamoDBLocal, onEachEngine } from './support/engines.js'
 import { setCookieNames, setCookies } from './support/visitor.js'
 
 const SECRET = 'a secret that is long enough to sign with'
@@ -417,6 +417,19 @@ onEachEngine(t, async (t, engine) => {
 })
 
 onDynamoDBLocal(t, async (t, engine) => {
+  await t.test('a table may be named by its ARN', async t => {
+    const table = `arn:aws:dynamodb:eu-central-1:000000000000:table/${await createTable(engine)}`
+    const manager = new SessionManager({ table, client: clientConfig(engine.endpoint) })
+    t.teardown(() => { manager.close() })
+    await manager.verifyTable()
+    const session = await manager.create({ count: 1 })
+    session.set('count', 2)
+    await session.save()
+    t.same((await manager.load(session.id ?? ''))?.data(), { count: 2 })
+    await manager.destroy(session.id ?? '')
+    t.equal(await manager.load(session.id ?? ''), null)
+  })
+
   await t.test('what has expired is swept by TTL', async t => {
     let now = Date.now() - 3600_000
     const manager = new SessionManager({ table: 'swept', client: clientConfig(engine.endpoint), idleTimeout: 60, now: () => now })
