@@ -12,25 +12,25 @@ import { STYLE_URL } from '../demo/style.js'
 import { findChromium, startChromium, unlessChromium } from './support/chromium.js'
 import { NOT_COVERED } from './support/children.js'
 import { clientConfig, startDynalite } from './support/engines.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 import { setCookieNames, Visitor } from './support/visitor.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** The demonstration on an engine of its own, with a recorder between them. */
-async function setDemo (t: Test, prepare: (app: FastifyInstance) => void = () => {}): Promise<{ app: FastifyInstance, recorder: Recorder }> {
+/** The demonstration on an engine of its own, with a proxy between them. */
+async function setDemo (t: Test, prepare: (app: FastifyInstance) => void = () => {}): Promise<{ app: FastifyInstance, proxy: FaultProxy }> {
   const engine = await startDynalite()
-  const recorder = await Recorder.start(engine)
-  const app = await buildDemo({ logger: false, table: 'demo-sessions', client: clientConfig(recorder.endpoint) })
+  const proxy = await FaultProxy.start(engine)
+  const app = await buildDemo({ logger: false, table: 'demo-sessions', client: clientConfig(proxy.endpoint) })
   t.teardown(async () => {
     await app.close()
-    await recorder.close()
     await engine.close()
+    await proxy.close()
   })
   prepare(app)
   await app.ready()
-  recorder.take()
-  return { app, recorder }
+  proxy.take()
+  return { app, proxy }
 }
 
 async function submit (visitor: Visitor, url: string, fields: Record<string, string> = {}): Promise<LightMyRequestResponse> {
@@ -46,7 +46,7 @@ function panelLines (page: string): string[] {
 }
 
 t.test('each page and form costs what the design promises, and the panel shows what went over the wire', async t => {
-  const { app, recorder } = await setDemo(t)
+  const { app, proxy } = await setDemo(t)
   const ann = new Visitor(app)
   const steps: Array<[string, Record<string, string> | undefined, string[], string[]]> = [
     ['/', undefined, [], []],
@@ -66,7 +66,7 @@ t.test('each page and form costs what the design promises, and the panel shows w
     const response = fields === undefined ? await ann.get(url) : await submit(ann, url, fields)
     t.equal(response.statusCode, fields === undefined ? 200 : 303, url)
     t.same(setCookieNames(response), cookies, url)
-    const made = recorder.takeCalls()
+    const made = proxy.takeCalls()
     t.same(made.map(({ action }) => action), calls, url)
 
     const newest = panelLines((await app.inject('/')).body)[1] ?? ''
@@ -74,15 +74,15 @@ t.test('each page and form costs what the design promises, and the panel shows w
     const shown = [...newest.matchAll(/(\w+Item) to \w+ (.*?) ([\d.]+) units? [\d.]+ ms/g)].map(([, ...parts]) => parts)
     t.same(shown, made.map(({ action, capacity }) =>
       [action, action === 'GetItem' ? 'eventually consistent read' : 'write', String(capacity)]), 'the panel agrees')
-    t.same(recorder.take(), [], 'looking at the panel without a cookie costs nothing')
+    t.same(proxy.take(), [], 'looking at the panel without a cookie costs nothing')
   }
 })
 
 t.test('the panel tells a strongly consistent read from an eventually consistent one', async t => {
-  const { app, recorder } = await setDemo(t)
+  const { app, proxy } = await setDemo(t)
   const ann = new Visitor(app)
   await submit(ann, '/count')
-  recorder.staleReads = true
+  proxy.staleReads = true
   await submit(ann, '/count')
   const page = await ann.get('/')
   t.match(panelLines(page.body)[0], /^GET \/ this page 2 calls, 1.5 units GetItem to load eventually consistent read 0.5 units .* GetItem to load strongly consistent read 1 unit /)
@@ -185,7 +185,7 @@ t.test('the cart holds its limits, and an item that is down to none goes', async
 })
 
 t.test('a form that is filled in wrongly is shown again with a remark, and stores nothing', async t => {
-  const { app, recorder } = await setDemo(t)
+  const { app, proxy } = await setDemo(t)
   const ann = new Visitor(app)
   const wrong: Array<[string, Record<string, string>]> = [
     ['/login', {}], ['/login', { name: ' ' }], ['/login', { name: 'x'.repeat(41) }],
@@ -203,11 +203,11 @@ t.test('a form that is filled in wrongly is shown again with a remark, and store
     method: 'POST', url: '/login', payload: 'name=a&name=b', headers: { 'content-type': 'application/x-www-form-urlencoded' }
   })
   t.equal(twice.statusCode, 400, 'with a field sent twice')
-  t.same(recorder.take(), [])
+  t.same(proxy.take(), [])
 })
 
 t.test('a page that is not there, a body of another kind and a table out of reach are answered with a page', async t => {
-  const { app, recorder } = await setDemo(t)
+  const { app, proxy } = await setDemo(t)
   const ann = new Visitor(app)
   const missing = await ann.get('/nowhere')
   t.equal(missing.statusCode, 404)
@@ -215,13 +215,13 @@ t.test('a page that is not there, a body of another kind and a table out of reac
   t.equal((await ann.request({ method: 'POST', url: '/login', payload: '<xml/>', headers: { 'content-type': 'text/xml' } })).statusCode, 415)
 
   await submit(ann, '/login', { name: 'Ann' })
-  recorder.intercept = () => ({ status: 400, body: { __type: 'com.amazonaws.dynamodb.v20120810#AccessDeniedException' } })
+  proxy.intercept = () => ({ status: 400, body: { __type: 'com.amazonaws.dynamodb.v20120810#AccessDeniedException' } })
   const failed = await ann.get('/')
   t.equal(failed.statusCode, 503)
   t.match(failed.body, 'DynamoDB does not answer. Nobody is logged out')
   t.match(panelLines(failed.body)[0], /GetItem to load eventually consistent read failed/)
   t.same(setCookieNames(failed), [])
-  recorder.intercept = () => undefined
+  proxy.intercept = () => undefined
   t.match((await ann.get('/')).body, 'Hello, Ann')
 })
 

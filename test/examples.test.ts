@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { CookieJar } from 'tough-cookie'
 import { NOT_COVERED } from './support/children.js'
 import { startDynalite } from './support/engines.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const EXAMPLES = ['counter.ts', 'create-table.ts', 'header-token.ts', 'login.ts', 'typed-session.ts']
@@ -46,7 +46,7 @@ function promisesOf (name: string): Promised[] {
 }
 
 /** Does what the comment says against a running example; gives the calls that each request made. */
-async function keepPromises (t: Test, promises: readonly Promised[], url: string, recorder: Recorder): Promise<string[][]> {
+async function keepPromises (t: Test, promises: readonly Promised[], url: string, proxy: FaultProxy): Promise<string[][]> {
   const jar = new CookieJar()
   let token = ''
   const calls: string[][] = []
@@ -61,29 +61,29 @@ async function keepPromises (t: Test, promises: readonly Promised[], url: string
     const text = await response.text()
     if (/^\d{3}$/.test(answer)) t.equal(response.status, Number(answer), line)
     else t.same([response.status, text], [200, answer], line)
-    calls.push(recorder.take())
+    calls.push(proxy.take())
   }
   return calls
 }
 
 /** Runs an example as its comment says, on an engine without tables, and waits until it tells where it listens. */
-async function run (t: Test, name: string): Promise<{ url: string, recorder: Recorder, startCalls: string[] }> {
+async function run (t: Test, name: string): Promise<{ url: string, proxy: FaultProxy, startCalls: string[] }> {
   const engine = await startDynalite()
-  const recorder = await Recorder.start(engine)
+  const proxy = await FaultProxy.start(engine)
   const { AWS_REGION, AWS_DEFAULT_REGION, ...environment } = process.env
   const program = spawn(process.execPath, ['--import', 'tsx', `examples/${name}`], {
-    cwd: root, env: { ...environment, ...NOT_COVERED, DYNAMODB_ENDPOINT: recorder.endpoint, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: root, env: { ...environment, ...NOT_COVERED, DYNAMODB_ENDPOINT: proxy.endpoint, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(async () => {
     if (program.exitCode === null && program.signalCode === null) {
       program.kill()
       await once(program, 'exit')
     }
-    await recorder.close()
     await engine.close()
+    await proxy.close()
   })
   const url = await addressOf(program)
-  return { url, recorder, startCalls: recorder.take() }
+  return { url, proxy, startCalls: proxy.take() }
 }
 
 async function addressOf (program: ChildProcess): Promise<string> {
@@ -114,22 +114,22 @@ t.test('the examples are these, each a program of at most 50 lines that says in 
 })
 
 t.test('counter.ts counts with one write a request, and a look costs none', async t => {
-  const { url, recorder } = await run(t, 'counter.ts')
-  t.same(await keepPromises(t, promisesOf('counter.ts'), url, recorder), [[], ['PutItem'], ['GetItem', 'UpdateItem'], ['GetItem']])
+  const { url, proxy } = await run(t, 'counter.ts')
+  t.same(await keepPromises(t, promisesOf('counter.ts'), url, proxy), [[], ['PutItem'], ['GetItem', 'UpdateItem'], ['GetItem']])
 })
 
 t.test('login.ts lets a visitor in and out, and refuses a log-in without a name', async t => {
-  const { url, recorder } = await run(t, 'login.ts')
-  t.same(await keepPromises(t, promisesOf('login.ts'), url, recorder), [[], ['PutItem'], ['GetItem'], ['GetItem', 'DeleteItem'], []])
+  const { url, proxy } = await run(t, 'login.ts')
+  t.same(await keepPromises(t, promisesOf('login.ts'), url, proxy), [[], ['PutItem'], ['GetItem'], ['GetItem', 'DeleteItem'], []])
   const nameless = await fetch(`${url}/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"userId":""}' })
   t.equal(nameless.status, 400)
-  t.same(recorder.take(), [])
+  t.same(proxy.take(), [])
 })
 
 t.test('typed-session.ts keeps settings and searches, and counts a repeated search in place', async t => {
-  const { url, recorder } = await run(t, 'typed-session.ts')
+  const { url, proxy } = await run(t, 'typed-session.ts')
   const promises = promisesOf('typed-session.ts')
-  t.same(await keepPromises(t, promises, url, recorder), [[], ['PutItem'], ['GetItem'], ['GetItem', 'UpdateItem'], ['GetItem']])
+  t.same(await keepPromises(t, promises, url, proxy), [[], ['PutItem'], ['GetItem'], ['GetItem', 'UpdateItem'], ['GetItem']])
 
   const [first] = (await fetch(`${url}/recent/tea`, { method: 'POST' })).headers.getSetCookie()
   const cookie = first?.split(';')[0] ?? ''
@@ -138,9 +138,9 @@ t.test('typed-session.ts keeps settings and searches, and counts a repeated sear
 })
 
 t.test('header-token.ts works without cookies, and a forged token costs no call', async t => {
-  const { url, recorder } = await run(t, 'header-token.ts')
+  const { url, proxy } = await run(t, 'header-token.ts')
   const promises = promisesOf('header-token.ts')
-  t.same(await keepPromises(t, promises, url, recorder), [['PutItem'], ['GetItem'], [], ['GetItem', 'DeleteItem'], ['GetItem']])
+  t.same(await keepPromises(t, promises, url, proxy), [['PutItem'], ['GetItem'], [], ['GetItem', 'DeleteItem'], ['GetItem']])
 
   const login = await fetch(`${url}/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })
   t.same(await login.json(), { userId: 'nobody' })
@@ -149,8 +149,8 @@ t.test('header-token.ts works without cookies, and a forged token costs no call'
 })
 
 t.test('create-table.ts makes the table before it serves, and serves with calls on items only', async t => {
-  const { url, recorder, startCalls } = await run(t, 'create-table.ts')
+  const { url, proxy, startCalls } = await run(t, 'create-table.ts')
   t.equal(startCalls.filter(action => action === 'CreateTable').length, 1)
   const promises = promisesOf('create-table.ts')
-  t.same(await keepPromises(t, promises, url, recorder), [['GetItem'], ['PutItem']])
+  t.same(await keepPromises(t, promises, url, proxy), [['GetItem'], ['PutItem']])
 })

@@ -1,40 +1,40 @@
 import t from 'tap'
 import { SessionManager } from '../index.js'
 import { memoryRepository } from '../testing/index.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 import { clientConfig, createTable, onEachEngine, type Engine } from './support/engines.js'
 import { setStage } from './support/app.js'
 import './support/session-data.js'
 import type { Test } from 'tap'
 
 async function setManager (t: Test, engine: Engine, options = {}) {
-  const recorder = await Recorder.start(engine)
-  const manager = new SessionManager({ table: await createTable(engine), client: clientConfig(recorder.endpoint), ...options })
+  const proxy = await FaultProxy.start(engine)
+  const manager = new SessionManager({ table: await createTable(engine), client: clientConfig(proxy.endpoint), ...options })
   t.teardown(async () => {
     manager.close()
-    await recorder.close()
+    await proxy.close()
   })
-  return { manager, recorder }
+  return { manager, proxy }
 }
 
 onEachEngine(t, async (t, engine) => {
   await t.test('a session is created, loaded, changed, saved and destroyed without a request', async t => {
-    const { manager, recorder } = await setManager(t, engine)
+    const { manager, proxy } = await setManager(t, engine)
     const created = await manager.create({ userId: 'u-1', cart: ['apple'] })
-    t.same(recorder.take(), ['PutItem'])
+    t.same(proxy.take(), ['PutItem'])
     t.same([created.isNew, created.version], [false, 1])
 
     const loaded = await manager.load(created.id ?? '')
-    t.same(recorder.takeCalls().map(call => [call.action, call.input['ConsistentRead']]), [['GetItem', true]])
+    t.same(proxy.takeCalls().map(call => [call.action, call.input['ConsistentRead']]), [['GetItem', true]])
     t.same(loaded?.data(), { userId: 'u-1', cart: ['apple'] })
 
     loaded?.get('cart')?.push('pear')
     if (loaded !== null) await manager.save(loaded)
-    t.same(recorder.take(), ['UpdateItem'])
+    t.same(proxy.take(), ['UpdateItem'])
     t.same((await manager.load(created.id ?? '', { required: true })).get('cart'), ['apple', 'pear'])
 
     await manager.destroy(created.id ?? '')
-    recorder.take()
+    proxy.take()
     t.equal(await manager.load(created.id ?? ''), null)
     await t.rejects(created.save().then(async () => { created.set('count', 1); await created.save() }), { code: 'FST_DYNAMODB_SESSION_GONE' })
     t.equal(await manager.load(created.id ?? ''), null, 'and does not come back')
@@ -52,14 +52,14 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('what is no id costs no call: malformed text, a loggable id of another length, a signed token', async t => {
-    const { manager, recorder } = await setManager(t, engine, { secrets: 'a secret that is long enough to sign with' })
+    const { manager, proxy } = await setManager(t, engine, { secrets: 'a secret that is long enough to sign with' })
     const session = await manager.create({ count: 1 })
-    recorder.take()
+    proxy.take()
     for (const text of ['', 'x', '%', `${session.token}`, '__proto__']) {
       t.equal(await manager.load(text), null)
       await manager.destroy(text)
     }
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
     t.equal(await manager.load(session.loggableId ?? ''), null, 'the stored key is no id')
   })
 

@@ -110,27 +110,27 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a visitor who just wrote sees what they wrote, though reads lag behind', async t => {
-    const { visitor, recorder, clock } = await setStage(t, engine)
-    recorder.staleReads = true
+    const { visitor, proxy, clock } = await setStage(t, engine)
+    proxy.staleReads = true
     const ann = visitor()
     await ann.post('/set', { count: 1 })
-    recorder.take()
+    proxy.take()
     t.same((await ann.get('/me')).json().data, { count: 1 })
-    t.same(recorder.takeCalls().map(call => call.input['ConsistentRead']), [false, true], 'one more read, because the first was stale')
+    t.same(proxy.takeCalls().map(call => call.input['ConsistentRead']), [false, true], 'one more read, because the first was stale')
     await ann.post('/set', { count: 2 })
-    recorder.take()
+    proxy.take()
     t.same((await ann.get('/me')).json().data, { count: 2 })
-    t.same(recorder.take().length, 2)
-    recorder.staleReads = false
+    t.same(proxy.take().length, 2)
+    proxy.staleReads = false
     t.same((await ann.get('/me')).json().data, { count: 2 })
-    t.same(recorder.take().length, 1, 'and none more where it was not')
+    t.same(proxy.take().length, 1, 'and none more where it was not')
     t.same(ann.cookieNames(), ['__Host-id', '__Host-id-v'])
     clock.forward(10)
     t.same(ann.cookieNames(), ['__Host-id'], 'ten seconds later no companion is left')
   })
 
   await t.test('a forged companion costs one more read and nothing else; another session\'s is ignored', async t => {
-    const { visitor, recorder, app } = await setStage(t, engine)
+    const { visitor, proxy, app } = await setStage(t, engine)
     const ann = visitor()
     await ann.post('/set', { count: 1 })
     const token = `__Host-id=${ann.cookie('__Host-id')}`
@@ -138,20 +138,20 @@ onEachEngine(t, async (t, engine) => {
     for (const [companion, reads] of [
       [`${naming}.999999999999999`, 2], [`${naming}.1`, 1], ['AAAAAAAA.99', 1], [`${naming}.0`, 1], [`${naming}.1e9`, 1], [`${naming}.`, 1], ['%', 1], [`${naming}.${'9'.repeat(5000)}`, 1]
     ] as const) {
-      recorder.take()
+      proxy.take()
       const response = await app.inject({ url: '/me', headers: { cookie: `${token}; __Host-id-v=${companion}` } })
       t.same(response.json().data, { count: 1 })
-      t.equal(recorder.take().length, reads, companion.slice(0, 30))
+      t.equal(proxy.take().length, reads, companion.slice(0, 30))
     }
   })
 
   await t.test('with consistentRead every read is strong, and there is no companion', async t => {
-    const { visitor, recorder } = await setStage(t, engine, { session: { consistentRead: true } })
+    const { visitor, proxy } = await setStage(t, engine, { session: { consistentRead: true } })
     const ann = visitor()
     t.same(setCookieNames(await ann.post('/set', { count: 1 })), ['__Host-id'])
-    recorder.take()
+    proxy.take()
     await ann.get('/me')
-    t.same(recorder.takeCalls().map(call => [call.input['ConsistentRead'], call.capacity]), [[true, 1]])
+    t.same(proxy.takeCalls().map(call => [call.input['ConsistentRead'], call.capacity]), [[true, 1]])
   })
 
   await t.test('secrets are rotated without logging anybody out', async t => {
@@ -180,11 +180,11 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('malformed tokens cost no call and make an anonymous visitor', async t => {
-    const { app, recorder, visitor } = await setStage(t, engine)
+    const { app, proxy, visitor } = await setStage(t, engine)
     const ann = visitor()
     await ann.post('/set', { count: 1 })
     const token = ann.cookie('__Host-id') ?? ''
-    recorder.take()
+    proxy.take()
     const twin = token.slice(0, -1) + String.fromCharCode(token.charCodeAt(42) + 1)
     const corpus = [
       '', 'x', token.slice(1), `${token}A`, 'A'.repeat(5000), 'ä'.repeat(43), '%', '%E0%A4%A', '%00'.repeat(43), '"' + token + '"', `${token}.`, token.slice(0, 42) + '=',
@@ -199,35 +199,35 @@ onEachEngine(t, async (t, engine) => {
     for (const header of ['__Host-id', `=${token}`, `=__Host-id=${token}`, `$Version=1; $__Host-id=${token}`, `__host-id=${token}`, `__%48ost-id=${token}`, `\u00a0__Host-id=${token}`, `__Host-id =; a=${token}`]) {
       t.same((await app.inject({ url: '/me', headers: { cookie: header } })).json(), { data: {} }, header.slice(0, 20))
     }
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
   })
 
   await t.test('an id is taken from nowhere but the way that is configured', async t => {
-    const { app, recorder, visitor } = await setStage(t, engine)
+    const { app, proxy, visitor } = await setStage(t, engine)
     const ann = visitor()
     await ann.post('/set', { count: 1 })
     const token = ann.cookie('__Host-id') ?? ''
-    recorder.take()
+    proxy.take()
     for (const request of [
       { url: `/me?id=${token}&__Host-id=${token}` }, { url: '/me', headers: { authorization: `Bearer ${token}`, 'x-session': token, 'session-id': token } },
       { url: '/me', headers: { cookie: `id=${token}; __Secure-id=${token}` } }
     ]) t.same((await app.inject(request)).json(), { data: {} })
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
   })
 
   await t.test('two different tokens in one request mean that one was planted: no session, and nothing is cleared', async t => {
-    const { app, recorder, visitor } = await setStage(t, engine)
+    const { app, proxy, visitor } = await setStage(t, engine)
     const [ann, eve] = [visitor(), visitor()]
     await ann.post('/set', { count: 1 })
     await eve.post('/set', { count: 2 })
-    recorder.take()
+    proxy.take()
     const [hers, evil] = [ann.cookie('__Host-id'), eve.cookie('__Host-id')]
     for (const cookie of [`__Host-id=${hers}; __Host-id=${evil}`, `__Host-id=${evil}; a=b; __Host-id=${hers}`]) {
       const response = await app.inject({ url: '/me', headers: { cookie, 'sec-fetch-mode': 'navigate' } })
       t.same(response.json(), { data: {} })
       t.same(setCookies(response), [])
     }
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
     const same = await app.inject({ url: '/me', headers: { cookie: `__Host-id=${hers}; __Host-id=${hers}; __Host-id=garbage` } })
     t.same(same.json().data, { count: 1 }, 'one good token among rubbish counts')
   })
@@ -307,16 +307,16 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('by header: the token travels in a header both ways, with its companion, and no cookie', async t => {
-    const { app, recorder } = await setStage(t, engine, { session: { header: 'X-Session', secrets: SECRET } })
+    const { app, proxy } = await setStage(t, engine, { session: { header: 'X-Session', secrets: SECRET } })
     const created = await app.inject({ method: 'POST', url: '/set', payload: { count: 1 } })
     const { 'x-session': token, 'x-session-v': companion } = created.headers as Record<string, string>
     t.match(companion, /^[\w-]{8}\.1$/)
     t.same(setCookies(created), [])
     t.same([created.headers['vary'], created.headers['cache-control']], ['x-session', 'no-store'])
-    recorder.take()
+    proxy.take()
     const read = await app.inject({ url: '/me', headers: { 'x-session': token, 'x-session-v': companion } })
     t.same(read.json().data, { count: 1 })
-    t.same(recorder.take(), ['GetItem'])
+    t.same(proxy.take(), ['GetItem'])
     t.equal(read.headers['x-session'], undefined)
     t.same((await app.inject({ url: '/me', headers: { cookie: `__Host-id=${encodeURIComponent(token ?? '')}` } })).json(), { data: {} }, 'a cookie is not configured')
     const login = await app.inject({ method: 'POST', url: '/login', headers: { 'x-session': token } })
@@ -386,7 +386,7 @@ onEachEngine(t, async (t, engine) => {
 
   await t.test('a table with a binary key and names of its own serves the whole visit', async t => {
     const table = `binary-${engine.name === 'dynalite' ? 1 : 2}-${process.pid}`
-    const { app, visitor, recorder } = await setStage(t, engine, {
+    const { app, visitor, proxy } = await setStage(t, engine, {
       session: { table, partitionKey: { name: 'sid', type: 'B' }, ttlAttribute: 'ttl', createTable: true, verify: true }
     })
     const ann = visitor()
@@ -398,7 +398,7 @@ onEachEngine(t, async (t, engine) => {
     t.same((await ann.get('/me')).json().data, { userId: 'u-42' })
     await ann.post('/logout')
     t.same((await ann.get('/me')).json(), { data: {} })
-    const [{ input: { Item: item } = { Item: {} } } = {}] = recorder.takeCalls().filter(call => call.action === 'PutItem')
+    const [{ input: { Item: item } = { Item: {} } } = {}] = proxy.takeCalls().filter(call => call.action === 'PutItem')
     t.equal(item.sid.B, createHash('sha256').update(id).digest('base64'), 'the hash itself')
     t.match(item, { ttl: { N: /^\d+$/ }, expires: undefined, id: undefined })
   })

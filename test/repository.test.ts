@@ -8,7 +8,7 @@ import { NO_SUCCESSOR, type Layout } from '../lib/item.js'
 import { hash } from '../lib/token.js'
 import type { RecordChange, SessionRecord, StoredValue } from '../types/repository.js'
 import { clientConfig, createTable, onEachEngine, startDynalite, type Engine } from './support/engines.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 
 const NOW = 1_767_323_045
 const UNAVAILABLE = { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503 }
@@ -31,20 +31,20 @@ interface Options { readonly maxSize?: number, readonly timeout?: number, readon
 async function setUp (t: Test, engine: Engine, { maxSize = 409_600, timeout = 3, layout: own = {} }: Options = {}) {
   const type = own.partitionKey?.type ?? 'S'
   const table = await createTable(engine, { AttributeDefinitions: [{ AttributeName: 'id', AttributeType: type }] })
-  const recorder = await Recorder.start(engine)
-  const client = new DynamoDBClient({ ...clientConfig(recorder.endpoint), maxAttempts: 3 })
+  const proxy = await FaultProxy.start(engine)
+  const client = new DynamoDBClient({ ...clientConfig(proxy.endpoint), maxAttempts: 3 })
   const direct = new DynamoDBClient(clientConfig(engine.endpoint))
   t.teardown(async () => {
     client.destroy()
     direct.destroy()
-    await recorder.close()
+    await proxy.close()
   })
   const layout: Layout = { table, partitionKey: { name: 'id', type: 'S' }, keyPrefix: '', ttlAttribute: 'expires', ...own }
   const ghosts: string[] = []
   const repository = new DynamoRepository(client, { layout, timeout, maxSize, onGhost: key => ghosts.push(key) })
   return {
     repository,
-    recorder,
+    proxy,
     ghosts,
     direct,
     layout,
@@ -56,13 +56,13 @@ async function setUp (t: Test, engine: Engine, { maxSize = 409_600, timeout = 3,
       const record = makeRecord(data, parts)
       await repository.create(record, NOW)
       const present = await repository.load(record.key, true)
-      recorder.take()
+      proxy.take()
       return present as SessionRecord
     },
     /** Lets calls of an action reach the table and loses their answers: the client hears of a failure and repeats them. */
     loseAnswers (action: 'PutItem' | 'UpdateItem' | 'DeleteItem', count: number): void {
       let left = count
-      recorder.intercept = async (called, input) => {
+      proxy.intercept = async (called, input) => {
         if (called !== action || left-- <= 0) return undefined
         const command = action === 'PutItem' ? new PutItemCommand(input as never) : new UpdateItemCommand(input as never)
         await direct.send(command as PutItemCommand).catch((error: Error) => t.equal(error.name, 'ConditionalCheckFailedException', 'a repetition has no effect'))
@@ -74,7 +74,7 @@ async function setUp (t: Test, engine: Engine, { maxSize = 409_600, timeout = 3,
 
 onEachEngine(t, async (t, engine) => {
   await t.test('a record is created, found, changed, prolonged, replaced and destroyed', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = makeRecord({ count: { S: '1' }, name: { S: 'ann' } })
     t.equal(await repository.load(record.key, false), null)
     t.equal(await repository.create(record, NOW), true)
@@ -98,11 +98,11 @@ onEachEngine(t, async (t, engine) => {
     const other = await stored()
     t.equal(await repository.destroy(other.key), undefined)
     t.equal(await repository.load(other.key, true), null)
-    t.ok(recorder.takeCalls().every(call => call.input['ReturnConsumedCapacity'] === 'TOTAL'), 'every call asks for the proof of its answer')
+    t.ok(proxy.takeCalls().every(call => call.input['ReturnConsumedCapacity'] === 'TOTAL'), 'every call asks for the proof of its answer')
   })
 
   await t.test('every write carries a condition, and no read is stronger than asked for', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored()
     await repository.load(record.key, false)
     await repository.load(record.key, true)
@@ -112,7 +112,7 @@ onEachEngine(t, async (t, engine) => {
     await repository.touch(record.key, { lastSeenAt: NOW, expiresAt: NOW + 8000, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false }, NOW)
     await repository.replace(record.key, { next: newKey(), base: record, sameVersion: false, now: NOW })
     await repository.destroy(newKey())
-    const calls = recorder.takeCalls()
+    const calls = proxy.takeCalls()
     t.same(calls.map(call => [call.action, call.status]), [
       ['GetItem', 200], ['GetItem', 200], ['PutItem', 200], ['UpdateItem', 200], ['UpdateItem', 200], ['UpdateItem', 200], ['UpdateItem', 200], ['DeleteItem', 200]
     ])
@@ -144,14 +144,14 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a change of many keys is written whole, on the version that it was made on', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const many = (text: string) => Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`a key with a number ${index}`, { S: text }]))
     const record = await stored({ count: { S: '1' } })
     t.same(await repository.save(record.key, makeChange(record, many('one'))), { done: true, version: 2 })
-    t.same(recorder.take(), ['UpdateItem'])
+    t.same(proxy.take(), ['UpdateItem'])
     const answer = await repository.save(record.key, makeChange(record, many('two')))
     t.match(answer, { done: false, record: { version: 2 } })
-    t.same(recorder.take(), ['UpdateItem', 'GetItem'])
+    t.same(proxy.take(), ['UpdateItem', 'GetItem'])
     t.same((await repository.load(record.key, true))?.data.get('a key with a number 7'), { S: 'one' })
   })
 
@@ -165,40 +165,40 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('nothing is created over another record, and nothing is written to one that has ended', async t => {
-    const { repository, recorder, stored, item } = await setUp(t, engine)
+    const { repository, proxy, stored, item } = await setUp(t, engine)
     const record = await stored()
     const before = await item(record.key)
     t.equal(await repository.create(makeRecord({ count: { S: '7' } }, { key: record.key }), NOW), false)
     t.same(await item(record.key), before)
-    t.same(recorder.take(), ['PutItem', 'GetItem'], 'one strong read finds out whose it is')
+    t.same(proxy.take(), ['PutItem', 'GetItem'], 'one strong read finds out whose it is')
     t.match(await repository.save(record.key, makeChange(record, { count: { S: '7' } }, { now: NOW + 7200 })), { done: false, record: { version: 1 } })
     await repository.destroy(record.key)
-    recorder.take()
+    proxy.take()
     t.same(await repository.save(record.key, makeChange(record, { count: { S: '7' } })), { done: false, record: null })
     t.same(await repository.replace(record.key, { next: newKey(), base: record, sameVersion: false, now: NOW }), { done: false, record: null })
     t.equal(await repository.touch(record.key, { lastSeenAt: NOW, expiresAt: NOW + 8000, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false }, NOW), false)
-    t.same(recorder.takeCalls().map(({ action, input }) => [action, input['ConsistentRead']]),
+    t.same(proxy.takeCalls().map(({ action, input }) => [action, input['ConsistentRead']]),
       [['UpdateItem', undefined], ['GetItem', true], ['UpdateItem', undefined], ['GetItem', true], ['UpdateItem', undefined]])
     t.equal(await item(record.key), undefined, 'nothing came back')
   })
 
   await t.test('a creation whose answer was lost has happened once', async t => {
-    const { repository, recorder, items, loseAnswers } = await setUp(t, engine)
+    const { repository, proxy, items, loseAnswers } = await setUp(t, engine)
     loseAnswers('PutItem', 2)
     const record = makeRecord()
     t.equal(await repository.create(record, NOW), true)
-    t.same(recorder.takeCalls().map(({ action, input }) => [action, input['ConsistentRead']]),
+    t.same(proxy.takeCalls().map(({ action, input }) => [action, input['ConsistentRead']]),
       [['PutItem', undefined], ['PutItem', undefined], ['PutItem', undefined], ['GetItem', true]], 'an eventually consistent read might miss it')
     const [only, ...others] = await items()
     t.match([only?.['id'], only?.['ver'], others.length], [{ S: record.key }, { N: '1' }, 0])
   })
 
   await t.test('a save whose answer was lost has happened once', async t => {
-    const { repository, recorder, stored, item, loseAnswers } = await setUp(t, engine)
+    const { repository, proxy, stored, item, loseAnswers } = await setUp(t, engine)
     const record = await stored()
     loseAnswers('UpdateItem', 2)
     t.same(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: true, version: 2 })
-    t.same(recorder.take(), ['UpdateItem', 'UpdateItem', 'UpdateItem', 'GetItem'])
+    t.same(proxy.take(), ['UpdateItem', 'UpdateItem', 'UpdateItem', 'GetItem'])
     t.match(await item(record.key), { ver: { N: '2' }, data: { M: { count: { S: '2' } } } })
   })
 
@@ -216,12 +216,12 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a save whose answer was lost is known as done although another one followed', async t => {
-    const { repository, recorder, stored, loseAnswers } = await setUp(t, engine)
+    const { repository, proxy, stored, loseAnswers } = await setUp(t, engine)
     const record = await stored()
     loseAnswers('UpdateItem', 1)
-    const lose = recorder.intercept
+    const lose = proxy.intercept
     let isFollowed = false
-    recorder.intercept = async (action, input) => {
+    proxy.intercept = async (action, input) => {
       const answer = await lose(action, input)
       if (answer === undefined || isFollowed) return answer
       isFollowed = true
@@ -235,13 +235,13 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a replacement whose answer was lost has happened once', async t => {
-    const { repository, recorder, stored, item, loseAnswers } = await setUp(t, engine)
+    const { repository, proxy, stored, item, loseAnswers } = await setUp(t, engine)
     for (const sameVersion of [true, false]) {
       const record = await stored()
       const next = newKey()
       loseAnswers('UpdateItem', 2)
       t.match(await repository.replace(record.key, { next, base: record, sameVersion, now: NOW }), { done: true })
-      t.same(recorder.take(), ['UpdateItem', 'UpdateItem', 'UpdateItem'], 'a record replaced by the same successor accepts it again')
+      t.same(proxy.take(), ['UpdateItem', 'UpdateItem', 'UpdateItem'], 'a record replaced by the same successor accepts it again')
       t.match(await item(record.key), { next: { S: next }, expires: { N: String(NOW + 60) }, ver: { N: '1' }, data: { M: {} } })
     }
   })
@@ -259,7 +259,7 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('the largest item is stored, and one byte more is refused before anything is sent', async t => {
-    const { repository, recorder, item, stored } = await setUp(t, engine)
+    const { repository, proxy, item, stored } = await setUp(t, engine)
     const text = (length: number): StoredValue => ({ S: 'x'.repeat(length) })
     const overheadOf = async (refused: Promise<unknown>, length: number): Promise<number> => {
       const error = await refused.then(() => null, (error: Error) => error)
@@ -268,7 +268,7 @@ onEachEngine(t, async (t, engine) => {
     }
     const longest = 409_600 - await overheadOf(repository.create(makeRecord({ big: text(500_000) }), NOW), 500_000)
     await t.rejects(repository.create(makeRecord({ big: text(longest + 1) }), NOW), { ...TOO_LARGE, message: 'would take 409601 bytes' })
-    t.same(recorder.take(), [], 'nothing was sent')
+    t.same(proxy.take(), [], 'nothing was sent')
     const record = makeRecord({ big: text(longest) })
     t.equal(await repository.create(record, NOW), true)
     t.equal((await item(record.key))?.['data']?.M?.['big']?.S?.length, longest)
@@ -276,18 +276,18 @@ onEachEngine(t, async (t, engine) => {
     const small = await stored()
     const added = 409_600 - await overheadOf(repository.save(small.key, makeChange(small, { big: text(500_000) })), 500_000)
     await t.rejects(repository.save(small.key, makeChange(small, { big: text(added + 1) })), TOO_LARGE)
-    t.same(recorder.take(), [], 'nothing was sent')
+    t.same(proxy.take(), [], 'nothing was sent')
     t.same(await repository.save(small.key, makeChange(small, { big: text(added) })), { done: true, version: 2 })
   })
 
   await t.test('an item that concurrent changes would make too large ends in the same error, and stays as it is', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored({})
     const half = { S: 'x'.repeat(250_000) }
     t.match(await repository.save(record.key, makeChange(record, { one: half })), { done: true })
-    recorder.take()
+    proxy.take()
     await t.rejects(repository.save(record.key, makeChange(record, { two: half })), { ...TOO_LARGE, message: 'may take 409600. Largest keys: "one" (250000), "two" (250000)' })
-    t.same(recorder.takeCalls().map(({ action, status, input }) => [action, status, input['ConsistentRead']]), [['UpdateItem', 400, undefined], ['GetItem', 200, true]])
+    t.same(proxy.takeCalls().map(({ action, status, input }) => [action, status, input['ConsistentRead']]), [['UpdateItem', 400, undefined], ['GetItem', 200, true]])
     t.same([...(await repository.load(record.key, true))?.data.keys() ?? []], ['one'])
   })
 
@@ -303,14 +303,14 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a destroy whose answer was lost still tells the successor', async t => {
-    const { repository, recorder, stored, loseAnswers } = await setUp(t, engine)
+    const { repository, proxy, stored, loseAnswers } = await setUp(t, engine)
     const record = await stored()
     const next = newKey()
     await repository.replace(record.key, { next, base: record, sameVersion: false, now: NOW })
-    recorder.take()
+    proxy.take()
     loseAnswers('DeleteItem', 1)
     t.equal(await repository.destroy(record.key), next)
-    t.same(recorder.take(), ['DeleteItem', 'DeleteItem', 'GetItem'])
+    t.same(proxy.take(), ['DeleteItem', 'DeleteItem', 'GetItem'])
     const plain = await stored()
     loseAnswers('DeleteItem', 1)
     t.equal(await repository.destroy(plain.key), undefined)
@@ -353,7 +353,7 @@ t.test('what may come in place of an answer', async t => {
   t.teardown(async () => await engine.close())
 
   await t.test('an empty answer is a failure, and never "no session"', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored()
     const renewal = { lastSeenAt: NOW, expiresAt: NOW + 8000, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false }
     const calls = {
@@ -366,63 +366,63 @@ t.test('what may come in place of an answer', async t => {
     }
     const answers = [{ status: 200, body: '' }, { status: 200, body: {} }, { status: 200, body: '<html></html>' }, { status: 404, body: '' }, { status: 502, body: '<html></html>' }]
     for (const answer of answers) {
-      recorder.intercept = () => answer
+      proxy.intercept = () => answer
       for (const [name, call] of Object.entries(calls)) await t.rejects(async () => await call(), UNAVAILABLE, `${name}: ${JSON.stringify(answer)}`)
     }
-    recorder.intercept = () => undefined
+    proxy.intercept = () => undefined
     t.match(await repository.load(record.key, true), { version: 1 }, 'the record is as it was')
   })
 
   await t.test('an engine that tells no capacity is believed where that is known', async t => {
-    const { repository, recorder } = await setUp(t, engine)
+    const { repository, proxy } = await setUp(t, engine)
     repository.expectsCapacity = false
-    recorder.intercept = () => ({ status: 200, body: {} })
+    proxy.intercept = () => ({ status: 200, body: {} })
     t.equal(await repository.load(newKey(), false), null)
   })
 
   await t.test('an answer to a save that does not tell the version is looked into', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored()
-    recorder.intercept = action => action === 'UpdateItem' ? { status: 200, body: { ConsumedCapacity: CAPACITY } } : undefined
+    proxy.intercept = action => action === 'UpdateItem' ? { status: 200, body: { ConsumedCapacity: CAPACITY } } : undefined
     t.match(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: false, record: { version: 1 } })
-    t.same(recorder.take(), ['UpdateItem', 'GetItem'])
+    t.same(proxy.take(), ['UpdateItem', 'GetItem'])
   })
 
   await t.test('a refusal that has nothing to do with size is a failure, with its cause and without an account', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored()
     const change = makeChange(record, { count: { S: '2' } })
-    recorder.intercept = action => action === 'UpdateItem' ? { status: 400, body: { __type: 'com.amazon.coral.validate#ValidationException', message: 'arn:aws:iam::123456789012:role/x' } } : undefined
+    proxy.intercept = action => action === 'UpdateItem' ? { status: 400, body: { __type: 'com.amazon.coral.validate#ValidationException', message: 'arn:aws:iam::123456789012:role/x' } } : undefined
     const error = await repository.save(record.key, change).then(() => null, (error: Error) => error)
     t.match(error, { ...UNAVAILABLE, cause: { name: 'ValidationException', message: 'arn:[redacted]' } })
-    t.same(recorder.take(), ['UpdateItem', 'GetItem'])
+    t.same(proxy.take(), ['UpdateItem', 'GetItem'])
     await repository.destroy(record.key)
     await t.rejects(repository.save(record.key, change), UNAVAILABLE, 'also where the record is gone')
-    recorder.take()
-    recorder.intercept = () => ({ status: 400, body: { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'no' } })
+    proxy.take()
+    proxy.intercept = () => ({ status: 400, body: { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'no' } })
     await t.rejects(repository.save(record.key, change), { ...UNAVAILABLE, cause: { name: 'AccessDeniedException' } })
-    t.same(recorder.take(), ['UpdateItem'], 'asked once')
+    t.same(proxy.take(), ['UpdateItem'], 'asked once')
   })
 
   await t.test('a smaller limit counts before anything is sent', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine, { maxSize: 1000 })
+    const { repository, proxy, stored } = await setUp(t, engine, { maxSize: 1000 })
     const record = await stored()
     await t.rejects(repository.create(makeRecord({ big: { S: 'x'.repeat(1000) } }), NOW), { ...TOO_LARGE, message: 'may take 1000. Largest keys: "big" (1000)' })
     await t.rejects(repository.save(record.key, makeChange(record, { big: { S: 'x'.repeat(1000) } })), TOO_LARGE)
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
     t.match(await repository.save(record.key, makeChange(record, { big: { S: 'x'.repeat(500) } })), { done: true })
   })
 
   await t.test('a service that does not answer ends at the time limit', async t => {
-    const { repository, recorder } = await setUp(t, engine, { timeout: 0.2 })
-    recorder.intercept = async () => await new Promise(() => {})
+    const { repository, proxy } = await setUp(t, engine, { timeout: 0.2 })
+    proxy.intercept = async () => await new Promise(() => {})
     const start = performance.now()
     await t.rejects(repository.load(newKey(), false), { ...UNAVAILABLE, cause: { name: 'TimeoutError', message: 'No answer within 0.2 s.' } })
     t.ok(performance.now() - start < 300)
   })
 
   await t.test('who listens is told the action, the capacity and the bytes of an item, and never a key or a value', async t => {
-    const { repository, recorder, stored } = await setUp(t, engine)
+    const { repository, proxy, stored } = await setUp(t, engine)
     const reports: Array<Record<string, unknown>> = []
     const operations = ['load', 'create', 'save', 'destroy'] as const
     const listen = (report: unknown): void => { reports.push({ ...report as object }) }
@@ -433,9 +433,9 @@ t.test('what may come in place of an answer', async t => {
     await repository.load(newKey(), false)
     await repository.destroy(record.key)
     repository.expectsCapacity = false
-    recorder.intercept = () => ({ status: 200, body: {} })
+    proxy.intercept = () => ({ status: 200, body: {} })
     await repository.load(newKey(), false)
-    recorder.intercept = () => ({ status: 400, body: { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'arn:aws:iam::123456789012:role/x' } })
+    proxy.intercept = () => ({ status: 400, body: { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'arn:aws:iam::123456789012:role/x' } })
     await t.rejects(repository.load(newKey(), true), UNAVAILABLE)
     t.match(reports.pop(), { error: { ...UNAVAILABLE, cause: { message: 'arn:[redacted]' } } }, 'a failure is shown as it is told')
     t.match(reports, [

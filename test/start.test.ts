@@ -3,7 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerO
 import dynamoSession, { errors, SessionManager, type DynamoSessionOptions, type Session } from '../index.js'
 import { addRoutes, LogLines } from './support/app.js'
 import { clientConfig, createTable, startDynalite, type Engine } from './support/engines.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 import { setCookieNames, Visitor } from './support/visitor.js'
 
 const BAD = 'FST_DYNAMODB_SESSION_BAD_OPTION'
@@ -18,10 +18,10 @@ function makeApp (t: Test, options: FastifyServerOptions = {}) {
   return { app, log }
 }
 
-async function makeRecorder (t: Test, engine: Engine): Promise<Recorder> {
-  const recorder = await Recorder.start(engine)
-  t.teardown(async () => await recorder.close())
-  return recorder
+async function makeProxy (t: Test, engine: Engine): Promise<FaultProxy> {
+  const proxy = await FaultProxy.start(engine)
+  t.teardown(async () => await proxy.close())
+  return proxy
 }
 
 /** The session of a registration with a name of its own. */
@@ -200,43 +200,43 @@ t.test('the start', async t => {
   })
 
   await t.test('routes outside the context of the registration have no session and cost nothing', async t => {
-    const recorder = await makeRecorder(t, engine)
+    const proxy = await makeProxy(t, engine)
     const { app } = makeApp(t)
     await app.register(async shop => {
-      await shop.register(dynamoSession, { table: await createTable(engine), client: clientConfig(recorder.endpoint), verify: false })
+      await shop.register(dynamoSession, { table: await createTable(engine), client: clientConfig(proxy.endpoint), verify: false })
       addRoutes(shop)
     })
     app.get('/outside', async request => ({ has: 'session' in request }))
     const ann = new Visitor(app)
     await ann.post('/set', { count: 1 })
-    recorder.take()
+    proxy.take()
     const response = await ann.get('/outside')
     t.same(response.json(), { has: false })
     t.match(response.headers, { 'set-cookie': undefined, vary: undefined })
-    t.same(recorder.take(), [])
+    t.same(proxy.take(), [])
     t.notOk(app.hasDecorator('sessions'))
     await ann.get('/me')
-    t.same(recorder.take(), ['GetItem'], 'inside there is one')
+    t.same(proxy.take(), ['GetItem'], 'inside there is one')
   })
 
   await t.test('onReady looks at the table by one read, and not at all with verify: false', async t => {
     for (const [verify, calls] of [[true, ['GetItem']], [false, []]] as const) {
-      const recorder = await makeRecorder(t, engine)
+      const proxy = await makeProxy(t, engine)
       const { app } = makeApp(t)
-      await app.register(dynamoSession, { table: await createTable(engine), client: clientConfig(recorder.endpoint), verify })
-      t.same(recorder.calls, [], 'registering makes no call')
+      await app.register(dynamoSession, { table: await createTable(engine), client: clientConfig(proxy.endpoint), verify })
+      t.same(proxy.calls, [], 'registering makes no call')
       await app.ready()
-      t.same(recorder.take(), calls)
+      t.same(proxy.take(), calls)
     }
   })
 
   await t.test('createTable creates before it verifies', async t => {
-    const recorder = await makeRecorder(t, engine)
+    const proxy = await makeProxy(t, engine)
     const { app, log } = makeApp(t)
-    await app.register(dynamoSession, { table: `made-${process.pid}`, client: clientConfig(recorder.endpoint), createTable: true })
+    await app.register(dynamoSession, { table: `made-${process.pid}`, client: clientConfig(proxy.endpoint), createTable: true })
     addRoutes(app)
     await app.ready()
-    t.same(recorder.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive', 'UpdateTimeToLive', 'GetItem'])
+    t.same(proxy.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive', 'UpdateTimeToLive', 'GetItem'])
     t.same(log.warnings(), ['This DynamoDB engine has no TTL, so expired sessions stay in the table'])
     t.equal((await new Visitor(app).post('/set', { count: 1 })).statusCode, 200)
   })
@@ -253,20 +253,20 @@ t.test('the start', async t => {
       [{ table: 'sessions', createTable: { ProvisionedThroughput: { ReadCapacityUnits: 0, WriteCapacityUnits: 0 } } }, undefined, 'BAD_OPTION']
     ] as const
     for (const [options, answer, code] of faults) {
-      const recorder = await makeRecorder(t, engine)
-      recorder.intercept = () => answer
+      const proxy = await makeProxy(t, engine)
+      proxy.intercept = () => answer
       const { app } = makeApp(t)
-      await app.register(dynamoSession, { client: clientConfig(recorder.endpoint), ...options })
+      await app.register(dynamoSession, { client: clientConfig(proxy.endpoint), ...options })
       await t.rejects(async () => await app.ready(), { code: `FST_DYNAMODB_SESSION_${code}` }, code)
     }
   })
 
   await t.test('a service out of reach only warns; requests recover as soon as it is back', async t => {
     for (const createsTable of [false, true]) {
-      const recorder = await makeRecorder(t, engine)
-      recorder.intercept = () => ({ status: 500, body: {} })
+      const proxy = await makeProxy(t, engine)
+      proxy.intercept = () => ({ status: 500, body: {} })
       const { app, log } = makeApp(t)
-      await app.register(dynamoSession, { table: await createTable(engine), client: clientConfig(recorder.endpoint), createTable: createsTable })
+      await app.register(dynamoSession, { table: await createTable(engine), client: clientConfig(proxy.endpoint), createTable: createsTable })
       addRoutes(app)
       await app.ready()
       t.same(log.warnings(), [UNREACHABLE])
@@ -275,7 +275,7 @@ t.test('the start', async t => {
       const failed = await ann.post('/set', { count: 1 })
       t.match([failed.statusCode, failed.json(), failed.headers['retry-after']], [503, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' }, '1'])
       t.same(setCookieNames(failed), [])
-      recorder.intercept = () => undefined
+      proxy.intercept = () => undefined
       t.equal((await ann.post('/set', { count: 1 })).statusCode, 200)
       t.match((await ann.get('/me')).json(), { data: { count: 1 } })
     }

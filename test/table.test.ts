@@ -9,7 +9,7 @@ import { Table } from '../lib/table.js'
 import type { DynamoSessionOptions } from '../types/options.js'
 import { Clock, LogLines } from './support/app.js'
 import { clientConfig, createTable, onEachEngine, startDynalite, type Engine } from './support/engines.js'
-import { Recorder } from './support/recorder.js'
+import { FaultProxy } from './support/proxy.js'
 
 const ACCOUNT = '123456789012'
 const ARN = `arn:aws:iam::${ACCOUNT}:role/x`
@@ -23,13 +23,13 @@ let names = 0
 const newName = (): string => `new-${process.pid}-${++names}`
 
 async function setUp (t: Test, engine: Engine, options: Partial<DynamoSessionOptions> = {}) {
-  const recorder = await Recorder.start(engine)
+  const proxy = await FaultProxy.start(engine)
   const direct = new DynamoDBClient(clientConfig(engine.endpoint))
-  const client = new DynamoDBClient({ ...clientConfig(recorder.endpoint), maxAttempts: 1 })
+  const client = new DynamoDBClient({ ...clientConfig(proxy.endpoint), maxAttempts: 1 })
   t.teardown(async () => {
     direct.destroy()
     client.destroy()
-    await recorder.close()
+    await proxy.close()
   })
   const clock = new Clock()
   const settings = resolveOptions({ table: newName(), now: clock.now, ...options })
@@ -39,7 +39,7 @@ async function setUp (t: Test, engine: Engine, options: Partial<DynamoSessionOpt
   const table = new Table(client, settings, repository, log)
   const described = async () => (await direct.send(new DescribeTableCommand({ TableName: layout.table }))).Table
   const ttl = async () => (await direct.send(new DescribeTimeToLiveCommand({ TableName: layout.table }))).TimeToLiveDescription
-  return { table, repository, recorder, direct, clock, log, name: layout.table, described, ttl, warnings: () => log.lines.map(([, message]) => message) }
+  return { table, repository, proxy, direct, clock, log, name: layout.table, described, ttl, warnings: () => log.lines.map(([, message]) => message) }
 }
 
 type Rejection = Error & { code?: string, statusCode?: number, cause?: Error }
@@ -61,7 +61,7 @@ onEachEngine(t, async (t, engine) => {
 
   await t.test('a table is created on demand with its key, and TTL on the right attribute; an engine without TTL is warned of', async t => {
     for (const [partitionKey, ttlAttribute] of [['id', 'expires'], [{ name: 'pk', type: 'B' }, 'ttl']] as const) {
-      const { table, described, ttl, warnings, recorder } = await setUp(t, engine, { partitionKey, ttlAttribute })
+      const { table, described, ttl, warnings, proxy } = await setUp(t, engine, { partitionKey, ttlAttribute })
       await table.create()
       const { name, type } = typeof partitionKey === 'string' ? { name: partitionKey, type: 'S' } : partitionKey
       t.match(await described(), {
@@ -72,7 +72,7 @@ onEachEngine(t, async (t, engine) => {
       })
       if (hasTtl) t.strictSame(await ttl(), { TimeToLiveStatus: 'ENABLED', AttributeName: ttlAttribute })
       t.same(warnings(), noTtl)
-      t.same(recorder.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive', 'UpdateTimeToLive'])
+      t.same(proxy.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive', 'UpdateTimeToLive'])
       await table.verify()
     }
   })
@@ -130,14 +130,14 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('a table that is not there stops the start, with what to do', async t => {
-    const { table, name, recorder } = await setUp(t, engine)
+    const { table, name, proxy } = await setUp(t, engine)
     const error = await rejection(t, table.verify())
     t.match(error, {
       code: 'FST_DYNAMODB_SESSION_TABLE_MISSING',
       message: `There is no table "${name}" in this region. Create it as the README shows, or set "createTable" for a trial.`
     })
     t.equal(error.cause?.name, 'ResourceNotFoundException')
-    t.same(recorder.take(), ['GetItem'])
+    t.same(proxy.take(), ['GetItem'])
   })
 
   await t.test('a table with another key stops the start, with the key that is needed', async t => {
@@ -160,10 +160,10 @@ onEachEngine(t, async (t, engine) => {
   })
 
   await t.test('the right table costs one eventually consistent read of a key that nobody has', async t => {
-    const { table, recorder, repository } = await setUp(t, engine, { table: await createTable(engine), keyPrefix: 'shop#' })
+    const { table, proxy, repository } = await setUp(t, engine, { table: await createTable(engine), keyPrefix: 'shop#' })
     await table.verify()
     await table.verify()
-    const [first, second, ...others] = recorder.takeCalls()
+    const [first, second, ...others] = proxy.takeCalls()
     t.same([first?.action, first?.input['ConsistentRead'], first?.capacity, others.length], ['GetItem', false, 0.5, 0])
     t.match(first?.input['Key'].id.S, /^shop#[\w-]{43}$/)
     t.not(first?.input['Key'].id.S, second?.input['Key'].id.S)
@@ -173,10 +173,10 @@ onEachEngine(t, async (t, engine) => {
   if (!hasTtl) return
   await t.test('TTL that is enabled already is left, and warned of on another attribute', async t => {
     for (const [AttributeName, warned] of [['expires', []], ['other', ['TTL is enabled on another attribute than "ttlAttribute", so expired sessions stay in the table']]] as const) {
-      const { table, direct, recorder, warnings, name, ttl } = await setUp(t, engine, { table: await createTable(engine) })
+      const { table, direct, proxy, warnings, name, ttl } = await setUp(t, engine, { table: await createTable(engine) })
       await direct.send(new UpdateTimeToLiveCommand({ TableName: name, TimeToLiveSpecification: { Enabled: true, AttributeName } }))
       await table.create()
-      t.same(recorder.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive'])
+      t.same(proxy.take(), ['CreateTable', 'DescribeTable', 'DescribeTimeToLive'])
       t.match(await ttl(), { AttributeName })
       t.same(warnings(), warned)
     }
@@ -190,8 +190,8 @@ t.test('what an engine or AWS may answer', async t => {
   await t.test('a refused permission is named, without the account and the role that AWS tells', async t => {
     const steps = { CreateTable: 'create', DescribeTable: 'create', DescribeTimeToLive: 'create', UpdateTimeToLive: 'create', GetItem: 'verify' } as const
     for (const [action, method] of Object.entries(steps)) {
-      const { table, recorder, log } = await setUp(t, engine, { table: await createTable(engine) })
-      recorder.intercept = called => called === action ? refused() : undefined
+      const { table, proxy, log } = await setUp(t, engine, { table: await createTable(engine) })
+      proxy.intercept = called => called === action ? refused() : undefined
       const error = await rejection(t, table[method]())
       t.match(error, {
         code: 'FST_DYNAMODB_SESSION_PERMISSION_MISSING',
@@ -199,22 +199,22 @@ t.test('what an engine or AWS may answer', async t => {
       })
       t.match(error.cause, { name: 'AccessDeniedException', message: /is not authorized/, $metadata: { httpStatusCode: 400 } })
       t.notMatch(`${error.stack} ${error.cause?.stack} ${error.cause?.message} ${JSON.stringify(error.cause)} ${JSON.stringify(log.lines)}`, SECRETIVE)
-      t.equal(recorder.take().filter(called => called === action).length, 1, 'asked once')
+      t.equal(proxy.take().filter(called => called === action).length, 1, 'asked once')
     }
   })
 
   await t.test('credentials that are not valid are a refused permission too', async t => {
     for (const name of ['UnrecognizedClientException', 'InvalidSignatureException', 'MissingAuthenticationTokenException', 'IncompleteSignatureException', 'InvalidClientTokenId']) {
-      const { table, recorder } = await setUp(t, engine)
-      recorder.intercept = () => refused(name)
+      const { table, proxy } = await setUp(t, engine)
+      proxy.intercept = () => refused(name)
       t.match(await rejection(t, table.verify()), { code: 'FST_DYNAMODB_SESSION_PERMISSION_MISSING', cause: { name } })
     }
   })
 
   await t.test('a table named by its ARN is told by its name only', async t => {
-    const { table, recorder } = await setUp(t, engine, { table: `arn:aws:dynamodb:eu-central-1:${ACCOUNT}:table/sessions` })
+    const { table, proxy } = await setUp(t, engine, { table: `arn:aws:dynamodb:eu-central-1:${ACCOUNT}:table/sessions` })
     for (const [name, code] of [['ResourceNotFoundException', 'TABLE_MISSING'], ['ValidationException', 'TABLE_MISMATCH']] as const) {
-      recorder.intercept = () => refused(name)
+      proxy.intercept = () => refused(name)
       const error = await rejection(t, table.verify())
       t.match(error, { code: `FST_DYNAMODB_SESSION_${code}`, message: '"sessions"' })
       t.notMatch(`${error.stack} ${error.cause?.stack}`, SECRETIVE)
@@ -223,55 +223,55 @@ t.test('what an engine or AWS may answer', async t => {
 
   await t.test('a service out of reach is unavailable, and no fault of the table', async t => {
     for (const answer of [{ status: 500, body: {} }, { status: 503, body: '<html>' }, { status: 400, body: { __type: 'com.amazon.coral.service#ThrottlingException' } }]) {
-      const { table, recorder } = await setUp(t, engine)
-      recorder.intercept = () => answer
+      const { table, proxy } = await setUp(t, engine)
+      proxy.intercept = () => answer
       t.match(await rejection(t, table.verify()), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503 })
       t.match(await rejection(t, table.create()), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503 })
     }
-    const { table, recorder } = await setUp(t, engine, { timeout: 0.2 })
-    recorder.intercept = async () => await new Promise(() => {})
+    const { table, proxy } = await setUp(t, engine, { timeout: 0.2 })
+    proxy.intercept = async () => await new Promise(() => {})
     const error = await rejection(t, table.verify())
     t.match(error, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', cause: { name: 'TimeoutError' } })
   })
 
   await t.test('an engine that tells no consumed capacity turns the check off, with one warning', async t => {
-    const { table, recorder, repository, warnings } = await setUp(t, engine, { table: await createTable(engine) })
-    recorder.intercept = () => ({ status: 200, body: {} })
+    const { table, proxy, repository, warnings } = await setUp(t, engine, { table: await createTable(engine) })
+    proxy.intercept = () => ({ status: 200, body: {} })
     t.match(await rejection(t, repository.load('x'.repeat(43), false)), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
     await table.verify()
     t.equal(repository.expectsCapacity, false)
     t.same(warnings(), ['This DynamoDB engine tells no consumed capacity, so an empty answer cannot be told from a missing session'])
     t.equal(await repository.load('x'.repeat(43), false), null)
     t.equal(warnings().length, 1)
-    recorder.intercept = () => undefined
+    proxy.intercept = () => undefined
     await table.verify()
     t.equal(repository.expectsCapacity, true, 'an engine that tells it again is held to it')
   })
 
   await t.test('a table in the making is waited for', async t => {
-    const { table, recorder } = await setUp(t, engine)
+    const { table, proxy } = await setUp(t, engine)
     const answers = [{ status: 400, body: { __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException' } }, { status: 200, body: { Table: { TableStatus: 'CREATING' } } }]
-    recorder.intercept = action => action === 'DescribeTable' ? answers.shift() : undefined
+    proxy.intercept = action => action === 'DescribeTable' ? answers.shift() : undefined
     await table.create()
-    t.equal(recorder.take().filter(action => action === 'DescribeTable').length, 3)
+    t.equal(proxy.take().filter(action => action === 'DescribeTable').length, 3)
   })
 
   await t.test('a table that does not become active in a minute is given up', async t => {
-    const { table, recorder, clock } = await setUp(t, engine)
-    recorder.intercept = action => {
+    const { table, proxy, clock } = await setUp(t, engine)
+    proxy.intercept = action => {
       if (action !== 'DescribeTable') return undefined
       clock.forward(31)
       return { status: 200, body: {} }
     }
     const error = await rejection(t, table.create())
     t.match(error, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', cause: { message: 'The table is not active after 60 s.' } })
-    t.same(recorder.take(), ['CreateTable', 'DescribeTable', 'DescribeTable'])
+    t.same(proxy.take(), ['CreateTable', 'DescribeTable', 'DescribeTable'])
   })
 
   await t.test('TTL that another process enables at the same moment is enabled', async t => {
-    const { table, recorder, warnings } = await setUp(t, engine)
+    const { table, proxy, warnings } = await setUp(t, engine)
     let looks = 0
-    recorder.intercept = action => {
+    proxy.intercept = action => {
       if (action === 'UpdateTimeToLive') return { status: 400, body: { __type: 'com.amazon.coral.validate#ValidationException', message: 'TimeToLive is already enabled' } }
       if (action !== 'DescribeTimeToLive' || ++looks === 1) return undefined
       return { status: 200, body: { TimeToLiveDescription: { TimeToLiveStatus: 'ENABLING', AttributeName: 'expires' } } }
@@ -281,8 +281,8 @@ t.test('what an engine or AWS may answer', async t => {
   })
 
   await t.test('TTL that cannot be enabled is warned of, with the reason and without an account', async t => {
-    const { table, recorder, log } = await setUp(t, engine)
-    recorder.intercept = action => action === 'UpdateTimeToLive' ? refused('ValidationException') : undefined
+    const { table, proxy, log } = await setUp(t, engine)
+    proxy.intercept = action => action === 'UpdateTimeToLive' ? refused('ValidationException') : undefined
     await table.create()
     const [[details, message] = [], ...others] = log.lines
     t.equal(message, 'TTL cannot be enabled at the moment, so expired sessions stay in the table')
@@ -292,8 +292,8 @@ t.test('what an engine or AWS may answer', async t => {
   })
 
   await t.test('an engine that does not know of TTL at all is warned of', async t => {
-    const { table, recorder, warnings } = await setUp(t, engine)
-    recorder.intercept = action => /TimeToLive/.test(action) ? { status: 400, body: { __type: 'com.amazon.coral.service#UnknownOperationException' } } : undefined
+    const { table, proxy, warnings } = await setUp(t, engine)
+    proxy.intercept = action => /TimeToLive/.test(action) ? { status: 400, body: { __type: 'com.amazon.coral.service#UnknownOperationException' } } : undefined
     await table.create()
     t.same(warnings(), ['This DynamoDB engine has no TTL, so expired sessions stay in the table'])
   })
@@ -301,15 +301,15 @@ t.test('what an engine or AWS may answer', async t => {
   await t.test('nothing of an account stands in the log of an application whose start is refused', async t => {
     const { default: Fastify } = await import('fastify')
     const { default: dynamoSession } = await import('../index.js')
-    const recorder = await Recorder.start(engine)
+    const proxy = await FaultProxy.start(engine)
     const log = new LogLines()
     const app = Fastify({ logger: { level: 'trace', stream: log } })
     t.teardown(async () => {
       await app.close()
-      await recorder.close()
+      await proxy.close()
     })
-    recorder.intercept = () => refused()
-    await app.register(dynamoSession, { table: 'sessions', client: clientConfig(recorder.endpoint) })
+    proxy.intercept = () => refused()
+    await app.register(dynamoSession, { table: 'sessions', client: clientConfig(proxy.endpoint) })
     const error = await rejection(t, app.ready() as unknown as Promise<unknown>)
     t.match(error, { code: 'FST_DYNAMODB_SESSION_PERMISSION_MISSING', cause: { name: 'AccessDeniedException' } })
     app.log.error({ err: error }, 'The start failed')

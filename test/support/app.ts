@@ -3,7 +3,7 @@ import { DynamoDBClient, GetItemCommand, PutItemCommand, ScanCommand, type Attri
 import type { Test } from 'tap'
 import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
 import { clientConfig, createTable, type Engine } from './engines.js'
-import { Recorder } from './recorder.js'
+import { FaultProxy } from './proxy.js'
 import { Visitor } from './visitor.js'
 import './session-data.js'
 
@@ -27,7 +27,7 @@ export class LogLines {
 /** An application with the plugin on a table of its own, a recording proxy between them, and a clock in hand. */
 export interface Stage {
   readonly app: FastifyInstance
-  readonly recorder: Recorder
+  readonly proxy: FaultProxy
   readonly clock: Clock
   readonly table: string
   readonly log: LogLines
@@ -49,7 +49,7 @@ export interface StageOptions {
 
 export async function setStage (t: Test, engine: Engine, options: StageOptions = {}): Promise<Stage> {
   const table = await createTable(engine)
-  const recorder = await Recorder.start(engine)
+  const proxy = await FaultProxy.start(engine)
   const clock = new Clock()
   const log = new LogLines()
   const direct = new DynamoDBClient(clientConfig(engine.endpoint))
@@ -57,18 +57,18 @@ export async function setStage (t: Test, engine: Engine, options: StageOptions =
   t.teardown(async () => {
     await app.close()
     direct.destroy()
-    await recorder.close()
+    await proxy.close()
   })
   await options.before?.(app)
   await app.register(dynamoSession, {
-    table, client: clientConfig(recorder.endpoint), now: clock.now, verify: false, ...options.session
+    table, client: clientConfig(proxy.endpoint), now: clock.now, verify: false, ...options.session
   })
   await (options.routes ?? addRoutes)(app)
   await app.ready()
-  recorder.take()
+  proxy.take()
   return {
     app,
-    recorder,
+    proxy,
     clock,
     table,
     log,
