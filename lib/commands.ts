@@ -1,5 +1,5 @@
 import type {
-  DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
+  AttributeValue, DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, SessionRecord, SettingsChange } from '../types/repository.js'
 import { Expression } from './expression.js'
@@ -49,8 +49,11 @@ export function saveCommand (
   key: string, change: RecordChange, writeToken: string, layout: Layout
 ): UpdateItemCommandInput {
   const expression = alive(change.now, layout)
-  if (change.set.size + change.delete.length > MOST_NAMED_KEYS) replaceData(expression, change)
+  const isWhole = change.set.size + change.delete.length > MOST_NAMED_KEYS
+  if (isWhole || change.sameVersion === true) requireVersion(expression, change.base)
+  if (isWhole) expression.set(expression.name(ATTRIBUTES.data), expression.value(toDataMap(mergedData(change))))
   else mergeData(expression, change)
+  for (const [key, value] of change.expected ?? []) requireValue(expression, expression.path(ATTRIBUTES.data, key), value)
   changeSettings(expression, change.settings)
   if (change.renewal !== undefined) renew(expression, change.renewal, layout)
   signWrite(expression, writeToken, change)
@@ -70,9 +73,9 @@ export function replaceCommand (key: string, replacement: Replacement, layout: L
   const successor = expression.value(toSuccessor(next, layout))
   const end = expression.name(layout.ttlAttribute)
   const mark = expression.name(ATTRIBUTES.next)
-  expression.require(`attribute_exists(${expression.name(layout.partitionKey.name)})`)
+  requireWhole(expression)
   expression.require(`((attribute_not_exists(${mark}) AND ${end}>${expression.value(toNumber(Math.floor(now)))}) OR ${mark}=${successor})`)
-  if (sameVersion) expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(base.version))}`)
+  if (sameVersion) requireVersion(expression, base)
   expression.set(mark, successor)
   expression.set(expression.name(ATTRIBUTES.data), expression.value({ M: {} }))
   expression.set(end, expression.value(toNumber(Math.min(base.expiresAt, Math.floor(now) + REPLACED_LIFE))))
@@ -81,10 +84,19 @@ export function replaceCommand (key: string, replacement: Replacement, layout: L
 
 function alive (now: number, layout: Layout): Expression {
   const expression = new Expression()
-  expression.require(`attribute_exists(${expression.name(layout.partitionKey.name)})`)
+  requireWhole(expression)
   expression.require(`attribute_not_exists(${expression.name(ATTRIBUTES.next)})`)
   expression.require(`${expression.name(layout.ttlAttribute)}>${expression.value(toNumber(Math.floor(now)))}`)
   return expression
+}
+
+/** There is an item, and it has what a session needs: a write must not make one of what counts as absent. */
+function requireWhole (expression: Expression): void {
+  expression.require(`attribute_type(${expression.name(ATTRIBUTES.data)},${expression.value({ S: 'M' })})`)
+  const number = expression.value({ S: 'N' })
+  for (const attribute of [ATTRIBUTES.version, ATTRIBUTES.createdAt, ATTRIBUTES.lastSeenAt]) {
+    expression.require(`attribute_type(${expression.name(attribute)},${number})`)
+  }
 }
 
 function mergeData (expression: Expression, change: RecordChange): void {
@@ -92,9 +104,12 @@ function mergeData (expression: Expression, change: RecordChange): void {
   for (const key of change.delete) expression.remove(expression.path(ATTRIBUTES.data, key))
 }
 
-function replaceData (expression: Expression, change: RecordChange): void {
-  expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(change.base.version))}`)
-  expression.set(expression.name(ATTRIBUTES.data), expression.value(toDataMap(mergedData(change))))
+function requireVersion (expression: Expression, { version }: SessionRecord): void {
+  expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(version))}`)
+}
+
+function requireValue (expression: Expression, target: string, value: AttributeValue | undefined): void {
+  expression.require(value === undefined ? `attribute_not_exists(${target})` : `${target}=${expression.value(value)}`)
 }
 
 function changeSettings (expression: Expression, settings: SettingsChange): void {
@@ -118,9 +133,7 @@ function renew (expression: Expression, renewal: Renewal, layout: Layout): void 
 }
 
 function requireTimeout (expression: Expression, attribute: string, seconds: number | false | undefined): void {
-  const name = expression.name(attribute)
-  if (seconds === undefined) expression.require(`attribute_not_exists(${name})`)
-  else expression.require(`${name}=${expression.value(toTimeout(seconds))}`)
+  requireValue(expression, expression.name(attribute), seconds === undefined ? undefined : toTimeout(seconds))
 }
 
 function signWrite (expression: Expression, writeToken: string, change: RecordChange): void {

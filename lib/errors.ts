@@ -50,6 +50,13 @@ export const errors = {
     'The credentials do not permit %s. Grant what the README\'s IAM policy names.')
 } as const
 
+/** Failures that trying again would not mend. */
+const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UnsupportedValue, errors.Unreadable]
+
+export function isDefinite (error: unknown): boolean {
+  return DEFINITE.some(Kind => error instanceof Kind)
+}
+
 /** Seconds after which a client may try again: long enough for a failover, short enough for a visitor. */
 export const RETRY_AFTER_SECONDS = '1'
 

@@ -49,6 +49,9 @@ export async function traced<T> (operation: Operation, report: CallReport, call:
 /** Why a session could not be written: it is not there, or another took its place, or its time was up. */
 export type GoneReason = 'missing' | 'replaced' | 'expired'
 
+/** A record that somebody came with the token of, and that is dead. */
+export interface Ended { readonly key: string, readonly reason: GoneReason }
+
 export function tellGone (loggableId: string, reason: GoneReason): void {
   if (gone.hasSubscribers) gone.publish({ loggableId, reason })
 }

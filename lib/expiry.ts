@@ -1,5 +1,6 @@
 import type { SessionRecord } from '../types/repository.js'
-import type { GoneReason } from './events.js'
+import { errors } from './errors.js'
+import { tellGone, type GoneReason } from './events.js'
 
 /** The timeouts that hold for a session, in seconds. */
 export interface Timeouts {
@@ -50,4 +51,17 @@ export function goneReason (record: SessionRecord | null, defaults: Timeouts, no
   if (record === null) return 'missing'
   if (record.next !== undefined) return 'replaced'
   return isExpired(record, defaults, now) ? 'expired' : undefined
+}
+
+/** A living record as it is; a dead one is told of and refused. */
+export function assertAlive (record: SessionRecord | null, key: string, defaults: Timeouts, now: number): SessionRecord {
+  const reason = goneReason(record, defaults, now)
+  if (record !== null && reason === undefined) return record
+  throw gone(key, reason)
+}
+
+/** The refusal of a session that has ended, told to whoever listens. */
+export function gone (key: string, reason: GoneReason = 'missing'): Error {
+  tellGone(key, reason)
+  return new errors.Gone()
 }

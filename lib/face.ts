@@ -7,6 +7,7 @@ import type { SessionState } from './session.js'
 /** What a session can have done for it beyond itself. */
 export interface Acts {
   save (): Promise<void>
+  update (key: string, fn: (value: unknown) => unknown): Promise<unknown>
   regenerate (keep: readonly string[] | boolean): Promise<void>
   destroy (): Promise<void>
   reload (): Promise<void>
@@ -25,6 +26,13 @@ function partsOf (session: object): Parts {
   return found
 }
 
+/** The same, for whatever may change something. */
+function writable (session: object): Parts {
+  const found = partsOf(session)
+  found.state.assertReadable()
+  return found
+}
+
 /** The members of a session. Its data is kept apart, so that no key can take a member's place. */
 class Members {
   get (key: string): unknown { return partsOf(this).state.values.get(key) }
@@ -34,15 +42,17 @@ class Members {
       this.delete(key)
       return
     }
-    partsOf(this).state.values.set(key, value)
-    partsOf(this).state.change()
+    const { state } = writable(this)
+    state.values.set(key, value)
+    state.change()
   }
 
   has (key: string): boolean { return partsOf(this).state.values.has(key) }
 
   delete (key: string): boolean {
-    const had = partsOf(this).state.values.delete(key)
-    if (had) partsOf(this).state.change()
+    const { state } = writable(this)
+    const had = state.values.delete(key)
+    if (had) state.change()
     return had
   }
 
@@ -62,20 +72,28 @@ class Members {
     return data
   }
 
-  clear (): void { for (const key of this.keys()) this.delete(key) }
+  clear (): void {
+    writable(this)
+    for (const key of this.keys()) this.delete(key)
+  }
+
+  async update (key: string, fn: unknown): Promise<unknown> {
+    if (typeof fn !== 'function') throw new errors.BadOption('update(key, fn)', 'needs a function that returns the new value')
+    return await writable(this).acts.update(key, value => fn(value) as unknown)
+  }
 
   async regenerate (keep: unknown = false): Promise<void> {
     if (typeof keep !== 'boolean' && !isTextList(keep)) throw new errors.BadOption('regenerate(keep)', 'must be an array of keys, true or false')
-    await partsOf(this).acts.regenerate(keep)
+    await writable(this).acts.regenerate(keep)
   }
 
-  async destroy (): Promise<void> { await partsOf(this).acts.destroy() }
-  async save (): Promise<void> { await partsOf(this).acts.save() }
-  async reload (): Promise<void> { await partsOf(this).acts.reload() }
+  async destroy (): Promise<void> { await writable(this).acts.destroy() }
+  async save (): Promise<void> { await writable(this).acts.save() }
+  async reload (): Promise<void> { await writable(this).acts.reload() }
   touch (): void { partsOf(this).state.touch() }
   options (attributes: unknown): void {
     if (typeof attributes !== 'object' || attributes === null) throw new errors.BadOption('options(attributes)', 'must be an object')
-    partsOf(this).acts.options({ ...attributes })
+    writable(this).acts.options({ ...attributes })
   }
 
   get id (): string | undefined { return partsOf(this).state.id }
@@ -94,9 +112,9 @@ class Members {
   get version (): number | undefined { return partsOf(this).state.version }
 
   get idleTimeout (): number | false { return partsOf(this).state.timeouts().idleTimeout }
-  set idleTimeout (seconds: number | false | undefined) { setTimeoutOf(partsOf(this).state, 'idleTimeout', seconds) }
+  set idleTimeout (seconds: number | false | undefined) { setTimeoutOf(writable(this).state, 'idleTimeout', seconds) }
   get absoluteTimeout (): number | false { return partsOf(this).state.timeouts().absoluteTimeout }
-  set absoluteTimeout (seconds: number | false | undefined) { setTimeoutOf(partsOf(this).state, 'absoluteTimeout', seconds) }
+  set absoluteTimeout (seconds: number | false | undefined) { setTimeoutOf(writable(this).state, 'absoluteTimeout', seconds) }
 
   toJSON (): { loggableId: string | undefined, keys: string[] } {
     return { loggableId: this.loggableId, keys: this.keys() }

@@ -1,13 +1,15 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { Repository, SessionRecord } from '../types/repository.js'
 import { makeClient } from './client.js'
 import { errors } from './errors.js'
-import type { GoneReason } from './events.js'
+import type { Ended, GoneReason } from './events.js'
 import { goneReason } from './expiry.js'
-import { createUnknownNotice, type Log } from './report.js'
+import { createNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
 import { DynamoRepository } from './repository.js'
 import { SessionState } from './session.js'
 import { Table } from './table.js'
+import { Updater } from './updater.js'
 import { Visit, type VisitTools } from './visit.js'
 import { Writer } from './writer.js'
 
@@ -23,8 +25,9 @@ export class Keeper {
   readonly repository: Repository
   readonly table: Table | undefined
   readonly #tools: VisitTools
-  readonly #close: () => void
-  readonly #noticeUnknown: (log: Log, loggableId: string) => void
+  readonly #close: () => Promise<void>
+  /** One is a forgotten tab, many are somebody who guesses. */
+  readonly #noticeUnknown: ReturnType<typeof createNotice>
 
   constructor (settings: Settings, log: Log) {
     const { repository, table, close } = connect(settings, log)
@@ -32,12 +35,19 @@ export class Keeper {
     this.repository = repository
     this.table = table
     this.#close = close
-    this.#tools = { settings, repository, writer: new Writer(repository, settings) }
-    this.#noticeUnknown = createUnknownNotice(settings.now)
+    this.#tools = { settings, repository, writer: new Writer(repository, settings), updater: new Updater(repository, settings) }
+    this.#noticeUnknown = createNotice(settings.now, 'Tokens came in for which there is no session')
   }
 
-  blank (log: Log, supersededKey?: string): Visit {
-    return new Visit(new SessionState(this.settings), this.#tools, log, supersededKey)
+  /** A session that could not be read. */
+  unread (log: Log, { cause }: Error): Visit {
+    const visit = this.blank(log)
+    visit.state.unread = cause instanceof Error ? cause : new Error('The session could not be read.')
+    return visit
+  }
+
+  blank (log: Log, ended?: Ended): Visit {
+    return new Visit(new SessionState(this.settings), this.#tools, log, ended)
   }
 
   /** `writtenVersion` is what the visitor knows to be written, so that a read that lags behind is noticed. */
@@ -48,7 +58,7 @@ export class Keeper {
       return { visit: new Visit(new SessionState(this.settings, { id, record }), this.#tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
-    return { visit: this.blank(log, ended === 'replaced' ? key : undefined), ended }
+    return { visit: this.blank(log, ended === undefined || ended === 'missing' ? undefined : { key, reason: ended }), ended }
   }
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */
@@ -62,8 +72,8 @@ export class Keeper {
     await this.#tools.writer.destroyKey(key)
   }
 
-  close (): void {
-    this.#close()
+  async close (): Promise<void> {
+    await this.#close()
   }
 
   async #find (key: string, writtenVersion: number | undefined): Promise<SessionRecord | null> {
@@ -83,20 +93,28 @@ export class Keeper {
   }
 }
 
-interface Connection { readonly repository: Repository, readonly table: Table | undefined, readonly close: () => void }
+interface Connection { readonly repository: Repository, readonly table: Table | undefined, readonly close: () => Promise<void> }
 
 function connect (settings: Settings, log: Log): Connection {
   const { client, layout, timeout, maxSize, createTable } = settings
   if ('load' in client && typeof client.load === 'function') {
     if (createTable !== false) throw new errors.BadOption('createTable', 'needs a DynamoDB client, not a repository')
-    return { repository: client, table: undefined, close: () => client.close?.() }
+    return { repository: client, table: undefined, close: async () => await client.close?.() }
   }
   const isOwn = !('send' in client && typeof client.send === 'function')
   const dynamo = isOwn ? makeClient(client, timeout) : client
-  const onGhost = (loggableId: string): void => {
-    log.warn({ loggableId }, 'A record lacks what a session needs and counts as absent')
-  }
+  const noticeGhost = createNotice(settings.now, 'A record lacks what a session needs and counts as absent')
+  const onGhost = (loggableId: string): void => { noticeGhost(log, loggableId) }
   const repository = new DynamoRepository(dynamo, { layout, timeout, maxSize, onGhost })
   const table = new Table(dynamo, settings, repository, log)
-  return { repository, table, close: () => { if (isOwn) dynamo.destroy() } }
+  return { repository, table, close: async () => { if (isOwn) await destroyWhenIdle(dynamo, repository) } }
+}
+
+/**
+ * Not before calls have ended that no server waits for: of requests whose client has left, of replies that were hijacked, of
+ * jobs. A client that is destroyed cuts them off, and whether they were done would be known to nobody.
+ */
+async function destroyWhenIdle (client: DynamoDBClient, repository: DynamoRepository): Promise<void> {
+  await repository.idle()
+  client.destroy()
 }

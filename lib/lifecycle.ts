@@ -1,42 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { SessionRecord } from '../types/repository.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Session } from '../types/session.js'
-import { errors, RETRY_AFTER_SECONDS } from './errors.js'
-import type { GoneReason } from './events.js'
+import { discard, tellBrowser, withdrawAnswer } from './answer.js'
+import { errors } from './errors.js'
 import type { Keeper } from './keeper.js'
-import type { Settings } from './options.js'
-import type { Delivery } from './plan.js'
-import { Transport, type Arrival } from './transport.js'
+import { newVisit, warnOfLosses, watchUpgrade, type OpenSeat, type Seat } from './seat.js'
+import { Transport } from './transport.js'
 import { hash } from './token.js'
-import type { Visit } from './visit.js'
-
-/** What is known of the session of one request. */
-type Seat =
-  | { readonly kind: 'disabled' }
-  | { readonly kind: 'failed', readonly error: unknown }
-  | OpenSeat
-
-interface OpenSeat {
-  readonly kind: 'open'
-  readonly arrival: Arrival
-  /** Made when it is first asked for, where the request brought no token. */
-  visit: Visit | undefined
-  readonly ended: GoneReason | undefined
-  /** Whether the application has looked at the session, so that the answer depends on it. */
-  used: boolean
-  /** Whether the headers of the answer are written. */
-  told: boolean
-  /** Whether they hold a token or a companion. */
-  hasSent: boolean
-  /** Whether the answer is a stream, so that handlers may go on after it began. */
-  isStream: boolean
-}
-
-/** What a failure of ours takes away: they describe an answer that is not sent. */
-const ANSWER_HEADERS = ['etag', 'location', 'cache-control', 'content-encoding']
-
-const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
-const LOST_TOKEN = 'A session was created after the answer began, so its token was not sent. Create it before, or send session.token yourself'
 
 /** Opens a session when a request comes and settles it before the answer goes. */
 export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
@@ -58,7 +27,7 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
       if (seat.kind === 'disabled') throw new errors.Disabled(sessionName, sessionName)
       if (seat.kind === 'failed') throw seat.error
       seat.used = true
-      seat.visit ??= keeper.blank(this.log)
+      seat.visit ??= newVisit(keeper, seat, this)
       return seat.visit.session
     }
   })
@@ -68,13 +37,15 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
     if (choice !== undefined && typeof choice !== 'boolean') throw new errors.BadOption(`config.${sessionName}`, 'of a route must be true or false')
   })
 
-  app.addHook('onRequest', async request => {
+  app.addHook('onRequest', async (request, reply) => {
     if (Reflect.get(request.routeOptions.config, sessionName) === false) {
       seats.take(request, { kind: 'disabled' })
       return
     }
     try {
-      seats.take(request, await openSeat(keeper, transport, request))
+      const seat = await openSeat(keeper, transport, request)
+      seats.take(request, seat)
+      watchUpgrade(seat, request, reply)
     } catch (error) {
       seats.take(request, { kind: 'failed', error })
       throw error
@@ -104,86 +75,16 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
 async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest): Promise<OpenSeat> {
   const arrival = transport.read(request.headers)
   const seat: OpenSeat = {
-    kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false
+    kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
   }
   if (arrival.token === undefined) return seat
   const { id } = arrival.token
   const key = hash(id)
-  return Object.assign(seat, await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key)))
-}
-
-/** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
-function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply): void {
-  if (seat.told) return
-  seat.told = true
-  const { arrival: { way, came }, visit } = seat
-  if (visit !== undefined) {
-    const { token, wrote } = tokenStep(seat, visit, request)
-    seat.hasSent = token !== undefined || wrote !== undefined
-    if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
-    else if (token !== undefined) {
-      const life = cookieLife(token.record, settings.cookie.maxAge, settings.now() / 1000)
-      transport.sendToken(request, reply, way, visit.cookie, settings.tokens.sign(token.id), life)
-    }
-    if (wrote !== undefined && !settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
+  try {
+    return Object.assign(seat, await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key)))
+  } catch (error) {
+    if (keeper.settings.readFailure === 'error' || !(error instanceof errors.Unavailable)) throw error
+    request.log.warn({ err: error, loggableId: key }, 'A session cannot be read, so its request goes on without')
+    return Object.assign(seat, { visit: keeper.unread(request.log, error) })
   }
-  if (seat.used || came || reply.hasHeader('set-cookie')) transport.vary(reply)
-}
-
-/** What is sent or cleared. Nothing else than these steps ever does, so that no late answer undoes a newer one. */
-function tokenStep (seat: OpenSeat, visit: Visit, request: FastifyRequest): Delivery {
-  const { arrival, ended } = seat
-  const { record, failed } = visit.state
-  const delivery = visit.takeDelivery()
-  // After a destroy there is nothing to clear where the browser brought nothing.
-  if (delivery.token === 'clear') return arrival.came ? delivery : {}
-  if (delivery.token !== undefined) return delivery
-  // A living session under a token that an old secret signed.
-  const { token } = arrival
-  if (token?.outdated === true && record !== undefined && !failed) return { ...delivery, token: { id: token.id, record } }
-  return ended !== undefined && isLeftOver(arrival, ended, request) ? { token: 'clear' } : delivery
-}
-
-/**
- * Whether a cookie without a session is to be cleared. Only a top-level navigation does so: the answer of a background
- * request may come late and would put out a token that was set meanwhile. A replaced session has a successor, whose token
- * may be on its way.
- */
-function isLeftOver ({ way }: Arrival, ended: GoneReason, request: FastifyRequest): boolean {
-  return way === 'cookie' && ended !== 'replaced' && request.headers['sec-fetch-mode'] === 'navigate'
-}
-
-/** A cookie's life counts from the creation of its session: what remains of it. */
-function cookieLife ({ cookieMaxAge, createdAt }: SessionRecord, fallback: number | undefined, now: number): number | undefined {
-  const maxAge = cookieMaxAge ?? fallback
-  return maxAge === undefined ? undefined : Math.max(1, Math.floor(createdAt + maxAge - now))
-}
-
-function isOurs (error: unknown): boolean {
-  return Object.values(errors).some(Kind => error instanceof Kind)
-}
-
-/** A failure of ours takes the place of the handler's answer, wherever it was thrown. */
-function withdrawAnswer (seat: Seat | null, reply: FastifyReply, error: unknown): void {
-  if (!isOurs(error)) return
-  for (const name of ANSWER_HEADERS) reply.removeHeader(name)
-  // A failure may carry a token all the same.
-  if (seat?.kind === 'open' && seat.hasSent) reply.header('cache-control', 'no-store')
-  if (error instanceof errors.Unavailable) reply.header('retry-after', RETRY_AFTER_SECONDS)
-}
-
-async function warnOfLosses (seat: Seat | null, request: FastifyRequest): Promise<void> {
-  if (seat?.kind !== 'open' || seat.visit === undefined) return
-  await seat.visit.idle()
-  const { state } = seat.visit
-  const loggableId = state.key
-  if (seat.visit.isUnsaved(!seat.told || seat.isStream)) request.log.warn({ loggableId }, LOST_CHANGES)
-  if (seat.told && typeof state.delivery.token === 'object') request.log.warn({ loggableId }, LOST_TOKEN)
-}
-
-/** A payload that is not sent: a stream of either kind is not left open. */
-function discard (payload: unknown): void {
-  if (payload instanceof Response) discard(payload.body)
-  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
-  else if (typeof payload === 'object' && payload !== null && 'destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
 }

@@ -81,8 +81,11 @@ export class SessionManager {
     else await repository.verify?.()
   }
 
-  /** Destroys the client that the manager made; one that was handed in is left. The plugin does this on close. */
-  close (): void {
-    this.#keeper.close()
+  /**
+   * Destroys the client that the manager made, once the calls under way have ended (at most `timeout`); one that was handed
+   * in is left. The plugin does this on close.
+   */
+  async close (): Promise<void> {
+    await this.#keeper.close()
   }
 }

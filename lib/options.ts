@@ -22,6 +22,7 @@ export interface Settings extends SessionSettings {
   readonly consistentRead: boolean
   readonly maxSize: number
   readonly timeout: number
+  readonly readFailure: 'error' | 'anonymous'
   readonly saveOnServerError: boolean
   readonly verify: boolean
   readonly createTable: false | Partial<CreateTableCommandInput>
@@ -68,11 +69,11 @@ const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: readonl
     'must be a text or an array of texts, newest first, none of them empty'],
   idBytes: [isInteger(16, 1024), 'must be a whole number from 16 to 1024'],
   consistentRead: [isBoolean, 'must be true or false'],
-  conflict: [value => value === 'merge', 'must be "merge"'],
+  conflict: [value => value === 'merge' || value === 'reject', 'must be "merge" or "reject"'],
   format: [isFormat, 'must be "json", "native" or a codec { name, encode, decode } with a name of its own, at most 64 characters'],
   maxSize: [isInteger(1, LARGEST_ITEM), `must be a whole number of bytes, at most ${LARGEST_ITEM}`],
   timeout: [isNumber(0.001, 900), 'must be seconds, more than 0 and at most 900'],
-  readFailure: [value => value === 'error', 'must be "error"'],
+  readFailure: [value => value === 'error' || value === 'anonymous', 'must be "error" or "anonymous"'],
   saveOnServerError: [isBoolean, 'must be true or false'],
   verify: [isBoolean, 'must be true or false'],
   createTable: [value => isBoolean(value) || (isObject(value) && isData(value)), 'must be true, false or parts of a CreateTableCommandInput'],
@@ -89,9 +90,11 @@ const DEFAULTS = {
   absoluteTimeout: 43_200,
   idBytes: 32,
   consistentRead: false,
+  conflict: 'merge',
   format: 'json',
   maxSize: LARGEST_ITEM,
   timeout: 3,
+  readFailure: 'error',
   saveOnServerError: false,
   verify: true,
   createTable: false,
@@ -102,7 +105,7 @@ const DEFAULTS = {
 /** Reads options at the door: throws here or never. The caller's object is not changed and not kept. */
 export function resolveOptions (given: unknown): Settings {
   const options = { ...DEFAULTS, ...checked(typeof given === 'string' ? { table: given } : given) }
-  const { client, consistentRead, maxSize, timeout, saveOnServerError, verify, sessionName, now } = options
+  const { client, consistentRead, conflict, maxSize, timeout, readFailure, saveOnServerError, verify, sessionName, now } = options
   const { idleTimeout, absoluteTimeout, cookie, header } = options
   const tokens = new Tokens(options.idBytes, secretsOf(options.secrets))
   return Object.freeze({
@@ -117,8 +120,10 @@ export function resolveOptions (given: unknown): Settings {
     tokens,
     formats: createFormats(options.format),
     consistentRead,
+    conflict,
     maxSize,
     timeout,
+    readFailure,
     saveOnServerError,
     verify,
     createTable: createTableOf(options.createTable),

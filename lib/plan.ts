@@ -9,7 +9,15 @@ export type Plan =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
   | { readonly kind: 'save', readonly change: RecordChange }
-  | { readonly kind: 'touch', readonly base: SessionRecord, readonly renewal: Renewal, readonly now: number, readonly explicit: boolean }
+  | {
+    readonly kind: 'touch'
+    readonly base: SessionRecord
+    readonly renewal: Renewal
+    readonly now: number
+    readonly explicit: boolean
+    /** Seconds within which one renewal is enough, whoever made it; 0 where the application asked for this one. */
+    readonly reissueTime: number
+  }
   | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
   | { readonly kind: 'discard', readonly old: SessionRecord }
 
@@ -36,6 +44,18 @@ export function contentOf (plan: Plan): unknown {
     case 'discard': return plan.kind
     default: return undefined
   }
+}
+
+/** What a new record is made of beside its instants. */
+export type NewParts = Omit<SessionRecord, 'version' | 'createdAt' | 'lastSeenAt' | 'expiresAt' | 'writes' | 'next'>
+
+/** `past`: the record whose age runs on in this one, as a routine change of the id must not prolong a life (NIST SP 800-63B-4, 5.2). */
+export function newRecord (parts: NewParts, defaults: Timeouts, now: number, past: SessionRecord | undefined): SessionRecord {
+  const instant = Math.floor(now)
+  const createdAt = past?.createdAt ?? instant
+  const lastSeenAt = Math.max(past?.lastSeenAt ?? 0, instant)
+  const expiresAt = endOf(createdAt, lastSeenAt, timeoutsOf(parts, defaults))
+  return { ...parts, version: 1, createdAt, lastSeenAt, expiresAt, writes: new Map() }
 }
 
 /** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
@@ -70,6 +90,16 @@ export function changedRecord (change: RecordChange, version: number): SessionRe
   const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
   const { lastSeenAt, expiresAt } = renewal ?? base
   return { ...base, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: base.writes ?? new Map() }
+}
+
+/**
+ * The record after a change, as far as this process knows it, which knew `own` before. Where others have written meanwhile,
+ * their data is not known, so the version stays behind: what depends on knowing all of it is refused then, and reads again.
+ */
+export function knownRecord (own: SessionRecord, change: RecordChange, version: number): SessionRecord {
+  const record = changedRecord(change, version)
+  if (change.base.version === own.version && version === own.version + 1) return record
+  return { ...record, data: mergedData({ ...change, base: own }), version: own.version }
 }
 
 /** Whether anything would be written. */

@@ -17,17 +17,14 @@ export function createProcessLog (): Log {
 
 const MINUTE = 60_000
 
-/**
- * Counts tokens without a session and tells of them at most once a minute: one is a forgotten tab, many are somebody who
- * guesses.
- */
-export function createUnknownNotice (now: () => number): (log: Log, loggableId: string) => void {
+/** Counts what means something only in numbers, and tells of it at most once a minute, with what is fit to be told of the last. */
+export function createNotice (now: () => number, message: string): (log: Log, loggableId: string) => void {
   let count = 0
   let toldAt = Number.NEGATIVE_INFINITY
   return (log, loggableId) => {
     count += 1
     if (now() - toldAt < MINUTE) return
-    log.warn({ loggableId, count }, 'Tokens came in for which there is no session')
+    log.warn({ loggableId, count }, message)
     count = 0
     toldAt = now()
   }

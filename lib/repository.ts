@@ -3,7 +3,7 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
 import { createCommand, destroyCommand, readCommand, replaceCommand, saveCommand, touchCommand } from './commands.js'
-import { withDeadline } from './deadline.js'
+import { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
 import { fromItem, fromVersion, mergedData, toItem, type Item, type Layout } from './item.js'
@@ -13,7 +13,7 @@ import { makeWriteToken } from './token.js'
 /** What a repository needs to know beside its client. */
 export interface RepositorySettings {
   readonly layout: Layout
-  /** Seconds for a whole call, retries included. */
+  /** Seconds for a whole operation: the calls that it takes, each with its retries. */
   readonly timeout: number
   /** Bytes. */
   readonly maxSize: number
@@ -32,6 +32,7 @@ export class DynamoRepository implements Repository {
   expectsCapacity = true
   readonly #client: DynamoDBClient
   readonly #settings: RepositorySettings
+  readonly #underWay = new Set<Promise<unknown>>()
 
   constructor (client: DynamoDBClient, settings: RepositorySettings) {
     this.#client = client
@@ -39,10 +40,14 @@ export class DynamoRepository implements Repository {
   }
 
   async load (key: string, consistent: boolean): Promise<SessionRecord | null> {
+    return await this.#read(key, consistent, this.#deadline())
+  }
+
+  async #read (key: string, consistent: boolean, deadline: Deadline): Promise<SessionRecord | null> {
     const { layout, onGhost } = this.#settings
     const input = readCommand(key, consistent, layout)
     const report = { action: 'GetItem', consistent }
-    const answer = await this.#send('load', report,
+    const answer = await this.#send('load', report, deadline,
       async signal => await this.#client.send(new GetItemCommand(input), { abortSignal: signal }),
       answer => answer.Item)
     if (answer?.Item === undefined) return null
@@ -52,62 +57,80 @@ export class DynamoRepository implements Repository {
   }
 
   async create (record: SessionRecord, now: number): Promise<boolean> {
+    const deadline = this.#deadline()
     const writeToken = makeWriteToken()
     const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
     const input = createCommand(signed, this.#settings.layout)
     assertFits(input.Item, record.data, this.#settings.maxSize)
-    const answer = await this.#send('create', { action: 'PutItem', consistent: true },
+    const answer = await this.#send('create', { action: 'PutItem', consistent: true }, deadline,
       async signal => await this.#client.send(new PutItemCommand(input), { abortSignal: signal }),
       () => input.Item)
     if (answer !== undefined) return true
-    const present = await this.load(record.key, true)
+    const present = await this.#read(record.key, true, deadline)
     return present?.writes?.has(writeToken) === true
   }
 
   async save (key: string, change: RecordChange): Promise<WriteAnswer> {
+    const deadline = this.#deadline()
     const writeToken = makeWriteToken()
     this.#assertFits(savedRecord(change, writeToken))
-    const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout))
-      .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken))
+    const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout), deadline)
+      .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken, deadline))
     const version = fromVersion(answer?.Attributes)
     if (version !== undefined) return { done: true, version }
-    return await this.#decide(key, record => record.writes?.has(writeToken) === true)
+    return await this.#decide(key, deadline, record => record.writes?.has(writeToken) === true)
   }
 
   async touch (key: string, renewal: Renewal, now: number): Promise<boolean> {
-    return await this.#update('touch', touchCommand(key, renewal, now, this.#settings.layout)) !== undefined
+    return await this.#update('touch', touchCommand(key, renewal, now, this.#settings.layout), this.#deadline()) !== undefined
   }
 
   async replace (key: string, replacement: Replacement): Promise<WriteAnswer> {
-    const answer = await this.#update('regenerate', replaceCommand(key, replacement, this.#settings.layout))
+    const deadline = this.#deadline()
+    const answer = await this.#update('regenerate', replaceCommand(key, replacement, this.#settings.layout), deadline)
     if (answer !== undefined) return { done: true, version: replacement.base.version }
-    return await this.#decide(key, record => record.next === replacement.next)
+    return await this.#decide(key, deadline, record => record.next === replacement.next)
   }
 
   async destroy (key: string): Promise<string | undefined> {
     const { layout } = this.#settings
+    const deadline = this.#deadline()
     const input = destroyCommand(key, layout)
-    const answer = await this.#send('destroy', { action: 'DeleteItem', consistent: true },
+    const answer = await this.#send('destroy', { action: 'DeleteItem', consistent: true }, deadline,
       async signal => await this.#client.send(new DeleteItemCommand(input), { abortSignal: signal }))
-    return answer === undefined ? (await this.load(key, true))?.next : undefined
+    return answer === undefined ? (await this.#read(key, true, deadline))?.next : undefined
   }
 
-  async #update (operation: Operation, input: ReturnType<typeof touchCommand>) {
-    return await this.#send(operation, { action: 'UpdateItem', consistent: true },
+  /** Resolves when no call is under way: at most after the time limit, where nobody begins others. */
+  async idle (): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+  }
+
+  async #noted<T> (call: Promise<T>): Promise<T> {
+    this.#underWay.add(call)
+    return await call.finally(() => { this.#underWay.delete(call) })
+  }
+
+  #deadline (): Deadline {
+    return new Deadline(this.#settings.timeout)
+  }
+
+  async #update (operation: Operation, input: ReturnType<typeof touchCommand>, deadline: Deadline) {
+    return await this.#send(operation, { action: 'UpdateItem', consistent: true }, deadline,
       async signal => await this.#client.send(new UpdateItemCommand(input), { abortSignal: signal }))
   }
 
   /** After a refused write, one strong read tells whether it was our own whose answer was lost. */
-  async #decide (key: string, isOurs: (record: SessionRecord) => boolean): Promise<WriteAnswer> {
-    const record = await this.load(key, true)
+  async #decide (key: string, deadline: Deadline, isOurs: (record: SessionRecord) => boolean): Promise<WriteAnswer> {
+    const record = await this.#read(key, true, deadline)
     return record !== null && isOurs(record) ? { done: true, version: record.version } : { done: false, record }
   }
 
   /** An item that others let grow is refused by DynamoDB's validation, which has many reasons and one name. */
-  async #explainRefusal (error: Error, key: string, change: RecordChange, writeToken: string): Promise<never> {
+  async #explainRefusal (error: Error, key: string, change: RecordChange, writeToken: string, deadline: Deadline): Promise<never> {
     const { cause } = error
     if (cause instanceof Error && cause.name === 'ValidationException') {
-      const base = await this.load(key, true)
+      const base = await this.#read(key, true, deadline)
       if (base !== null) this.#assertFits(savedRecord({ ...change, base }, writeToken), LARGEST_ITEM)
     }
     throw error
@@ -117,13 +140,14 @@ export class DynamoRepository implements Repository {
     assertFits(toItem(record, this.#settings.layout), record.data, limit)
   }
 
-  /** Sends a call within its time limit; undefined where its condition failed, which is an answer and no error. */
+  /** Sends a call within the operation's time limit; undefined where its condition failed, which is an answer and no error. */
   async #send<T extends Answer> (
-    operation: Operation, report: CallReport, send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
+    operation: Operation, report: CallReport, deadline: Deadline,
+    send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
   ): Promise<T | undefined> {
     return await traced(operation, report, async () => {
       try {
-        const answer = await withDeadline(this.#settings.timeout, send).catch(unlessRefused)
+        const answer = await this.#noted(deadline.run(send)).catch(unlessRefused)
         if (answer === REFUSED) return undefined
         // A client that was handed in may resolve to anything.
         const proof = (answer as Answer | undefined)?.ConsumedCapacity

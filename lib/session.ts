@@ -1,14 +1,17 @@
 import type { RecordChange, SessionRecord } from '../types/repository.js'
 import type { Formats } from './codec.js'
-import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { errors } from './errors.js'
+import { presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Own } from './own.js'
-import { isChange, narrower, NOTHING, reissueTimeOf, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
+import { isChange, narrower, newRecord, NOTHING, reissueTimeOf, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
 import { hash, type Tokens } from './token.js'
 import { Values, type ValueChanges } from './values.js'
 
 /** What all sessions of one registration share. */
 export interface SessionSettings extends Timeouts {
   readonly reissueTime: number
+  /** Whether a save over data that others have written meanwhile is refused, or goes beside it. */
+  readonly conflict: 'merge' | 'reject'
   readonly formats: Formats
   readonly tokens: Tokens
 }
@@ -36,9 +39,13 @@ export class SessionState {
   delivery: Delivery = {}
   /** Whether a write was refused or failed, so that the session may be dead and its token is not to be sent anew. */
   failed = false
+  /** Told of every change, where somebody asks to be. */
+  onChange: (() => void) | undefined
   /** How often values or settings were assigned: what is the same as before has no change since. */
   changeCount = 0
   readonly settings: SessionSettings
+  /** Why the session is not known, where it could not be read: it seems blank and refuses every change. */
+  unread: Error | undefined
   #id: string | undefined
   #key: string | undefined
   #wantsTouch = false
@@ -67,9 +74,15 @@ export class SessionState {
     this.#move('loaded')
   }
 
+  /** What is not known is not changed: it would be lost. */
+  assertReadable (): void {
+    if (this.unread !== undefined) throw new errors.Unavailable({ cause: this.unread })
+  }
+
   /** Called with every change of a value or a setting. */
   change (): void {
     this.changeCount += 1
+    this.onChange?.()
     if (this.#id === undefined) this.takeOtherId()
     this.#move(this.record === undefined ? 'started' : 'changed')
   }
@@ -179,11 +192,12 @@ export class SessionState {
     const values = this.values.changes()
     const settings = this.own.changes()
     const renewal = renewalOf(base, settings, this.settings, now)
-    if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, now } }
-    const isDue = now - base.lastSeenAt >= reissueTimeOf(base, this.settings.reissueTime)
+    const sameVersion = this.settings.conflict === 'reject'
+    if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, sameVersion, now } }
+    const reissueTime = this.#wantsTouch ? 0 : reissueTimeOf(base, this.settings.reissueTime)
     // What the application asks to be saved is its changes; renewing has its own time, or is asked for.
-    const mayTouch = this.#wantsTouch || (isDue && !explicit)
-    return renewal !== undefined && mayTouch ? { kind: 'touch', base, renewal, now, explicit } : NOTHING
+    const mayTouch = this.#wantsTouch || (now - base.lastSeenAt >= reissueTime && !explicit)
+    return renewal !== undefined && mayTouch ? { kind: 'touch', base, renewal, now, explicit, reissueTime } : NOTHING
   }
 
   #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {
@@ -194,20 +208,12 @@ export class SessionState {
 
   #newRecord (now: number, replaced?: Replaced): SessionRecord {
     const own = this.own.get()
-    const instant = Math.floor(now)
-    // A routine change of the id must not prolong a life; a log-in begins a new one (NIST SP 800-63B-4, 5.2).
-    const createdAt = replaced?.keep === true ? replaced.record.createdAt : instant
-    return {
+    return newRecord({
       key: this.#key ?? this.takeOtherId(),
       data: this.values.all(),
-      version: 1,
-      createdAt,
-      lastSeenAt: instant,
-      expiresAt: endOf(createdAt, instant, this.timeouts()),
       format: this.values.format.name,
-      writes: new Map(),
       ...own,
       cookieMaxAge: own.cookieMaxAge ?? this.#chosenMaxAge
-    }
+    }, this.settings, now, replaced?.keep === true ? replaced.record : undefined)
   }
 }

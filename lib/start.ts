@@ -25,7 +25,7 @@ export async function start (app: FastifyInstance, options: DynamoSessionOptions
   app.decorate(`${sessionName}s`, manager)
   addLifecycle(app, keeper)
   app.addHook('onReady', async () => await prepareTable(manager, settings, app))
-  app.addHook('onClose', async () => { manager.close() })
+  app.addHook('onClose', async () => { await manager.close() })
 }
 
 function withoutRegisterOptions (options: DynamoSessionOptions | string): unknown {

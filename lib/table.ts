@@ -3,7 +3,7 @@ import {
   CreateTableCommand, DescribeTableCommand, DescribeTimeToLiveCommand, GetItemCommand, UpdateTimeToLiveCommand,
   type CreateTableCommandInput, type DynamoDBClient, type GetItemCommandOutput
 } from '@aws-sdk/client-dynamodb'
-import { withDeadline } from './deadline.js'
+import { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { readCommand } from './commands.js'
 import type { Settings } from './options.js'
@@ -111,7 +111,7 @@ export class Table {
   }
 
   async #ask<T> (permission: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await this.#translated(permission, async () => await withDeadline(this.#settings.timeout, send))
+    return await this.#translated(permission, async () => await new Deadline(this.#settings.timeout).run(send))
   }
 
   /** What an operator can do something about has an error of its own; everything else is a service out of reach. */

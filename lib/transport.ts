@@ -49,12 +49,14 @@ export class Transport {
     }
   }
 
-  /** The latest version that a companion names for this session, or undefined. */
+  /**
+   * The latest version that a companion names for this session; undefined without any. One of another session says only that
+   * something was written a moment ago: the answer to a save may come after that of the log-in that replaced its session.
+   */
   writtenVersion ({ companions }: Arrival, key: string): number | undefined {
-    const versions = companions.map(companion => COMPANION.exec(companion))
-      .filter(match => match?.[1] === key.slice(0, NAMING_LENGTH))
-      .map(match => Number(match?.[2]))
-    return versions.length === 0 ? undefined : Math.max(...versions)
+    const matches = companions.map(companion => COMPANION.exec(companion)).filter(match => match !== null)
+    if (matches.length === 0) return undefined
+    return Math.max(0, ...matches.filter(([, name]) => name === key.slice(0, NAMING_LENGTH)).map(([, , version]) => Number(version)))
   }
 
   /** `life`: seconds for which the browser keeps the cookie; undefined until it ends, 0 to clear. */
@@ -62,7 +64,7 @@ export class Transport {
     const { header } = this.#settings
     if (way === 'header' && header !== undefined) reply.header(header, token)
     else this.#setCookie(request, reply, cookie, cookie.name, token, life)
-    this.#keepFromCaches(reply)
+    this.keepFromCaches(reply)
   }
 
   sendCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, key: string, version: number): void {
@@ -70,7 +72,7 @@ export class Transport {
     const { header } = this.#settings
     if (way === 'header' && header !== undefined) reply.header(header + COMPANION_SUFFIX, value)
     else this.#setCookie(request, reply, cookie, cookie.name + COMPANION_SUFFIX, value, COMPANION_LIFE)
-    this.#keepFromCaches(reply)
+    this.keepFromCaches(reply)
   }
 
   /** Tells caches that the answer depends on the token, by whichever way it may come. */
@@ -105,7 +107,7 @@ export class Transport {
   }
 
   /** Shared caches keep what says nothing else, and then hand one visitor's token to the next (CVE-2023-30861). */
-  #keepFromCaches (reply: FastifyReply): void {
+  keepFromCaches (reply: FastifyReply): void {
     const own = String(reply.getHeader('cache-control') ?? '')
     if (!/(^|[\s,])(no-store|private)($|[\s,])/i.test(own)) reply.header('cache-control', 'no-store')
   }

@@ -13,6 +13,9 @@ interface Held {
   readonly encoded?: StoredValue | undefined
 }
 
+/** What the application had done about a key at some moment. Reading is nothing. */
+export interface Mark { readonly assigned: object | undefined, readonly isDeleted: boolean }
+
 /** What has changed, encoded. */
 export interface ValueChanges {
   readonly set: ReadonlyMap<string, StoredValue>
@@ -78,6 +81,11 @@ export class Values {
     return new Map([...this.all()].map(([key, stored]) => [key, decodeValue(this.format, stored)]))
   }
 
+  /** The same of one value. */
+  copyOf (key: string): unknown {
+    return this.has(key) ? decodeValue(this.format, encodeValue(this.format, key, this.get(key))) : undefined
+  }
+
   /** Every value in its stored form. */
   all (): Map<string, StoredValue> {
     const { set } = this.changes()
@@ -91,19 +99,44 @@ export class Values {
 
   changes (): ValueChanges {
     const set = new Map<string, StoredValue>()
-    for (const [key, held] of this.#held) {
-      const isDoubted = this.#doubted.has(key)
-      if (!held.assigned && !isMutable(held.value) && !isDoubted) continue
-      const encoded = held.encoded ?? encodeValue(this.format, key, held.value)
-      if (isDoubted || !this.#isStored(key, encoded)) set.set(key, encoded)
+    const deleted: string[] = []
+    for (const key of new Set([...this.#held.keys(), ...this.#deleted, ...this.#doubted])) {
+      const pending = this.pending(key)
+      if (pending?.encoded !== undefined) set.set(key, pending.encoded)
+      else if (pending !== undefined) deleted.push(key)
     }
-    const absent = [...this.#doubted].filter(key => !this.has(key))
-    return { set, delete: [...new Set([...this.#deleted, ...absent])] }
+    return { set, delete: deleted }
+  }
+
+  /** What is to be written under a key, `encoded` undefined where it is to be deleted; undefined where nothing is. */
+  pending (key: string): { readonly encoded: StoredValue | undefined } | undefined {
+    const isDoubted = this.#doubted.has(key)
+    const held = this.#held.get(key)
+    if (held === undefined) return this.#deleted.has(key) || (isDoubted && !this.#stored.has(key)) ? { encoded: undefined } : undefined
+    if (!held.assigned && !isMutable(held.value) && !isDoubted) return undefined
+    const encoded = held.encoded ?? encodeValue(this.format, key, held.value)
+    return isDoubted || !this.#isStored(key, encoded) ? { encoded } : undefined
   }
 
   /** A write of these keys has an unknown outcome: they are written again, whatever they are by then. */
   doubt (keys: readonly string[]): void {
     for (const key of keys) this.#doubted.add(key)
+  }
+
+  /** What the application has done about a key up to this moment, to see later whether it has done more. */
+  mark (key: string): Mark {
+    const held = this.#held.get(key)
+    return { assigned: held?.assigned === true ? held : undefined, isDeleted: this.#deleted.has(key) }
+  }
+
+  /** Gives the application the value that an update has written, unless it has assigned another since the mark. */
+  hold (key: string, value: unknown, mark: Mark): void {
+    const { assigned, isDeleted } = this.mark(key)
+    if (assigned !== mark.assigned || isDeleted !== mark.isDeleted) return
+    this.delete(key)
+    if (value === undefined) return
+    this.#held.set(key, { value, assigned: true })
+    this.#deleted.delete(key)
   }
 
   isDoubted (key: string): boolean {
@@ -131,12 +164,16 @@ export class Values {
   }
 
   #isStored (key: string, encoded: StoredValue): boolean {
-    const stored = this.#stored.get(key)
-    if (stored === undefined) return false
-    if (stored.S !== undefined && stored.S === encoded.S) return true
-    // Other text may still be the same value: DynamoDB rewrites numbers, and members may stand in another order.
-    return isSame(() => decodeValue(this.format, stored), () => decodeValue(this.format, encoded))
+    return isSameStored(this.format, this.#stored.get(key), encoded)
   }
+}
+
+/** Whether two stored forms stand for the same value, or both for none. */
+export function isSameStored (format: Format, a: StoredValue | undefined, b: StoredValue | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  if (a.S !== undefined && a.S === b.S) return true
+  // Other text may still be the same value: DynamoDB rewrites numbers, and members may stand in another order.
+  return isSame(() => decodeValue(format, a), () => decodeValue(format, b))
 }
 
 /**
@@ -151,7 +188,8 @@ export function isSame (a: () => unknown, b: () => unknown): boolean {
   }
 }
 
-function assertKey (key: string): void {
+/** Refuses what no record can have as a key. */
+export function assertKey (key: string): void {
   if (typeof key !== 'string' || key === '') throw new errors.BadKey('must be a text that is not empty')
   if (!key.isWellFormed()) throw new errors.BadKey('must not hold half a surrogate pair, which no table can store')
   if (Buffer.byteLength(toAttributeName(key)) > LONGEST_KEY) throw new errors.BadKey(`may take ${LONGEST_KEY} bytes, DynamoDB's limit for names`)

@@ -1,27 +1,26 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Session } from '../types/session.js'
 import { overrideCookie, type CookieSettings } from './cookie.js'
-import { errors } from './errors.js'
-import { goneReason } from './expiry.js'
+import { errors, isDefinite } from './errors.js'
+import { tellGone, type Ended } from './events.js'
+import { assertAlive, gone, goneReason } from './expiry.js'
 import { createSession, type Acts } from './face.js'
+import { Losses, UNWRITABLE } from './losses.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
-import { contentOf, NOTHING, type Delivery, type Keep, type Plan } from './plan.js'
+import { contentOf, type Delivery, type Keep, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
+import { Turns } from './turns.js'
+import { assign, type Ask, type Updater } from './updater.js'
+import { assertKey } from './values.js'
 import type { Writer } from './writer.js'
 import type { Repository } from '../types/repository.js'
-
-/** Failures that trying again would not mend. */
-const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UnsupportedValue, errors.Unreadable]
-
-/** Stands for what could not even be planned, because no format can carry it. */
-const UNWRITABLE = Symbol('unwritable')
 
 /** What a visit works with. */
 export interface VisitTools {
   readonly settings: Settings
   readonly repository: Repository
   readonly writer: Writer
+  readonly updater: Updater
 }
 
 /** One session in use, in a request or outside: its state, what the application holds, and its acts in their order. */
@@ -32,58 +31,62 @@ export class Visit implements Acts {
   cookie: CookieSettings
   readonly #tools: VisitTools
   readonly #log: Log
-  #turn: Promise<void> = Promise.resolve()
-  #acts = 0
-  /** The key of the record that the visitor's token was of, where that has a successor. */
-  #supersededKey: string | undefined
+  readonly #turns: Turns
+  /** What the visitor's token was of, until that is destroyed. */
+  #ended: Ended | undefined
+  /** Whether the visitor has another session, whose token that of a new one would overwrite. */
+  #isSuperseded: boolean
   /** Whether a destroy failed, and nothing has shown since that the session is alive: its token is not sent. */
   #isDoomed = false
-  /** What `state.changeCount` was when a plan was last taken. */
-  #plannedCount = 0
-  /** What a plan was to write that was not written, of which somebody was told. */
-  #told: unknown
-  /** The same, where the application was told by its own `save()` that it cannot be written. */
-  #abandoned: unknown
+  readonly #losses = new Losses()
 
-  constructor (state: SessionState, tools: VisitTools, log: Log, supersededKey?: string) {
+  constructor (state: SessionState, tools: VisitTools, log: Log, ended?: Ended) {
     this.state = state
     this.cookie = tools.settings.cookie
     this.#tools = tools
+    this.#turns = new Turns(tools.settings.timeout)
     this.#log = log
-    this.#supersededKey = supersededKey
+    this.#ended = ended
+    this.#isSuperseded = ended?.reason === 'replaced'
     this.session = createSession(state, this)
   }
 
   async save (): Promise<void> {
-    await this.#inTurn(async () => {
-      this.#plannedCount = this.state.changeCount
-      let content: unknown = UNWRITABLE
-      try {
-        const plan = this.state.plan(this.#now(), true)
-        content = contentOf(plan)
-        await this.#carryOut(plan)
-      } catch (error) {
-        this.#told = content
-        if (isDefinite(error)) this.#abandoned = content
-        throw error
-      }
+    await this.#turns.take(async () => await this.#save())
+  }
+
+  async update (key: string, fn: (value: unknown) => unknown): Promise<unknown> {
+    assertKey(key)
+    return await this.#turns.take(async () => {
+      const ask: Ask = async value => await this.#turns.ask(() => fn(value))
+      // So that the update is of a record that is stored, and goes by what stands there.
+      if (this.state.replaced !== undefined) await this.#save()
+      const { record } = this.state
+      if (record === undefined) return await this.#updateUnstored(key, ask)
+      const value = await this.#tools.updater.update(this.state, record, key, ask)
+      this.#isDoomed = false
+      return value
     })
   }
 
   /** At once, unless an act is under way, whose outcome decides what there is to regenerate. */
   async regenerate (keep: Keep): Promise<void> {
-    this.#supersededKey = undefined
-    if (this.#acts === 0) this.state.regenerate(keep)
-    else await this.#inTurn(async () => { this.state.regenerate(keep) })
+    const act = (): void => {
+      this.#isSuperseded = false
+      this.state.regenerate(keep)
+    }
+    if (this.#turns.isFree) act()
+    else await this.#turns.take(async () => { act() })
   }
 
   async destroy (): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.take(async () => {
       const { writer } = this.#tools
       try {
-        if (this.#supersededKey !== undefined) await writer.destroyKey(this.#supersededKey)
+        if (this.#ended !== undefined) await writer.destroyKey(this.#ended.key)
         await writer.destroy(this.state)
-        this.#supersededKey = undefined
+        this.#ended = undefined
+        this.#isSuperseded = false
         this.#isDoomed = false
       } catch (error) {
         this.state.failed = true
@@ -94,16 +97,13 @@ export class Visit implements Acts {
   }
 
   async reload (): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.take(async () => {
       const { id, record } = this.state
       if (id === undefined || record === undefined) return
       const { repository, settings } = this.#tools
       const present = await repository.load(record.key, true)
-      if (present === null || goneReason(present, settings, this.#now()) !== undefined) {
-        this.state.failed = true
-        throw new errors.Gone()
-      }
-      this.state.adopt(id, present)
+      if (goneReason(present, settings, this.#now()) !== undefined) this.state.failed = true
+      this.state.adopt(id, assertAlive(present, record.key, settings, this.#now()))
     })
   }
 
@@ -118,35 +118,24 @@ export class Visit implements Acts {
    * finds its session ended writes nothing and is no failure of the visitor's: it is told to the log.
    */
   async settle (dropped: boolean): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turns.takeLast(async () => {
       if (this.state.status === 'settled') return
-      this.#plannedCount = this.state.changeCount
-      const plan = this.#takeLastPlan(dropped)
+      const plan = this.#losses.takeLastPlan(this.state, this.#now(), dropped)
       const content = contentOf(plan)
-      const isKnown = content !== undefined && isDeepStrictEqual(content, this.#abandoned)
-      if (dropped || isKnown) this.#told = content
-      else if (plan.kind === 'create' && this.#supersededKey !== undefined) this.#drop(content)
+      if (dropped || this.#losses.isAbandoned(content)) this.#losses.tell(content)
+      else if (plan.kind === 'create' && this.#isSuperseded) this.#drop(content, this.#ended)
       else await this.#finish(plan, content)
     })
   }
 
   /** Resolves when no act is under way. */
   async idle (): Promise<void> {
-    await this.#turn
+    await this.#turns.idle()
   }
 
-  /**
-   * Whether there are changes that nobody will write and nobody was told of: made since the last plan was taken.
-   * `inPlace` looks into objects too.
-   */
+  /** Whether there are changes that nobody will write and nobody was told of; `inPlace` looks into objects too. */
   isUnsaved (inPlace: boolean): boolean {
-    if (!inPlace && this.state.changeCount === this.#plannedCount) return false
-    try {
-      const content = contentOf(this.state.plan(this.#now(), false))
-      return content !== undefined && !isDeepStrictEqual(content, this.#told)
-    } catch {
-      return this.#told !== UNWRITABLE
-    }
+    return this.#losses.isUnsaved(this.state, this.#now(), inPlace)
   }
 
   /** What the browser is to be told, once. */
@@ -156,22 +145,39 @@ export class Visit implements Acts {
     return this.#isDoomed ? {} : delivery
   }
 
-  /** What no format can carry is no failure of the request where nothing was to be saved, or the application knows. */
-  #takeLastPlan (dropped: boolean): Plan {
+  async #updateUnstored (key: string, ask: Ask): Promise<unknown> {
+    this.#assertNotSuperseded()
+    const value = await assign(this.state, key, ask)
+    // Without a value there may be nothing to begin a session for.
+    if (value !== undefined) await this.#save()
+    return value
+  }
+
+  async #save (): Promise<void> {
+    this.#assertNotSuperseded()
+    this.#losses.plan(this.state)
+    let content: unknown = UNWRITABLE
     try {
-      return this.state.takeLastPlan(this.#now())
+      const plan = this.state.plan(this.#now(), true)
+      content = contentOf(plan)
+      await this.#carryOut(plan)
     } catch (error) {
-      this.#told = UNWRITABLE
-      if (dropped || this.#abandoned === UNWRITABLE) return NOTHING
+      if (isDefinite(error)) this.#losses.abandon(content)
+      else this.#losses.tell(content)
       throw error
     }
+  }
+
+  /** A new session's token would overwrite that of the successor. */
+  #assertNotSuperseded (): void {
+    if (this.#isSuperseded && this.#ended !== undefined) throw gone(this.#ended.key, this.#ended.reason)
   }
 
   async #finish (plan: Plan, content: unknown): Promise<void> {
     try {
       await this.#carryOut(plan)
     } catch (error) {
-      this.#told = content
+      this.#losses.tell(content)
       if (plan.kind !== 'save' || !(error instanceof errors.Gone)) throw error
       this.#drop(content)
     }
@@ -181,8 +187,9 @@ export class Visit implements Acts {
    * The session has ended while the request was under way. A new one is not made in its place either: where it was
    * replaced, as by a log-in, the token of a new one would overwrite that of its successor.
    */
-  #drop (content: unknown): void {
-    this.#told = content
+  #drop (content: unknown, ended?: Ended): void {
+    if (ended !== undefined) tellGone(ended.key, ended.reason)
+    this.#losses.tell(content)
     this.#log.warn({ loggableId: this.state.key }, 'Changes were dropped, because their session has ended meanwhile')
   }
 
@@ -202,16 +209,4 @@ export class Visit implements Acts {
   #now (): number {
     return this.#tools.settings.now() / 1000
   }
-
-  /** Acts run one after the other, also where the application does not await them. */
-  async #inTurn (act: () => Promise<void>): Promise<void> {
-    this.#acts += 1
-    const done = this.#turn.then(act).finally(() => { this.#acts -= 1 })
-    this.#turn = done.catch(() => {})
-    await done
-  }
-}
-
-function isDefinite (error: unknown): boolean {
-  return DEFINITE.some(Kind => error instanceof Kind)
 }

@@ -1,10 +1,11 @@
 import type { RecordChange, Repository, SessionRecord } from '../types/repository.js'
 import { errors } from './errors.js'
-import { tellConflict, tellGone, type GoneReason } from './events.js'
-import { goneReason, type Timeouts } from './expiry.js'
-import { mergedData, NO_SUCCESSOR } from './item.js'
+import { tellConflict } from './events.js'
+import { assertAlive, gone, goneReason, type Timeouts } from './expiry.js'
+import { NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
-import { changedRecord, rebase, type Plan } from './plan.js'
+import { knownRecord, rebase, type Plan } from './plan.js'
+import { Renewals } from './renewals.js'
 import type { SessionState } from './session.js'
 
 /** Repetitions of a write whose conditions failed although the session is alive, before the visitor is asked to repeat. */
@@ -22,6 +23,7 @@ type PlanOf<Kind extends Plan['kind']> = Extract<Plan, { kind: Kind }>
 export class Writer {
   readonly #repository: Repository
   readonly #defaults: Timeouts
+  readonly #renewals = new Renewals()
 
   constructor (repository: Repository, defaults: Timeouts) {
     this.#repository = repository
@@ -77,13 +79,13 @@ export class Writer {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const answer = await this.#repository.save(key, change)
       if (answer.done) {
-        state.stored(knownRecord(first, change, answer.version), first, answer.version)
+        state.stored(knownRecord(first.base, change, answer.version), first, answer.version)
         return state.deliver({ wrote: { key, version: answer.version } })
       }
-      const reason = goneReason(answer.record, this.#defaults, change.now)
-      if (answer.record === null || reason !== undefined) throw gone(key, reason)
+      const present = assertAlive(answer.record, key, this.#defaults, change.now)
+      if (change.sameVersion === true && present.version !== change.base.version) throw conflict(key)
       tellConflict(key)
-      change = rebase(change, answer.record, this.#defaults)
+      change = rebase(change, present, this.#defaults)
     }
     throw new errors.Conflict()
   }
@@ -94,19 +96,22 @@ export class Writer {
    */
   async #touch (state: SessionState, plan: PlanOf<'touch'>, log: Log): Promise<void> {
     const { base, renewal, now, explicit } = plan
+    if (this.#renewals.has(base.key, now, plan.reissueTime)) return
+    this.#renewals.note(base.key, now)
     try {
       if (await this.#repository.touch(base.key, renewal, now)) {
         const { lastSeenAt, expiresAt } = renewal
         return state.stored({ ...base, lastSeenAt, expiresAt }, { set: new Map(), delete: [] }, state.version)
       }
     } catch (err) {
+      this.#renewals.forget(base.key)
       if (explicit) throw err
       log.warn({ err, loggableId: base.key }, 'A session could not be prolonged')
     }
+    this.#renewals.forget(base.key)
     state.failed = true
     if (!explicit) return
-    const reason = goneReason(await this.#repository.load(base.key, true), this.#defaults, now)
-    if (reason !== undefined) throw gone(base.key, reason)
+    assertAlive(await this.#repository.load(base.key, true), base.key, this.#defaults, now)
   }
 
   /**
@@ -123,6 +128,7 @@ export class Writer {
       const reason = goneReason(inTheWay, this.#defaults, plan.now)
       if (reason === 'replaced' && inTheWay?.next !== NO_SUCCESSOR) throw conflict(plan.old.key)
       if (inTheWay === null || reason !== undefined) throw gone(plan.old.key, reason)
+      if (state.settings.conflict === 'reject') throw conflict(plan.old.key)
       tellConflict(plan.old.key)
       state.carryOver(inTheWay)
       plan = state.plan(plan.now, true) as PlanOf<'regenerate'>
@@ -166,22 +172,7 @@ export class Writer {
   }
 }
 
-function gone (key: string, reason: GoneReason = 'missing'): Error {
-  tellGone(key, reason)
-  return new errors.Gone()
-}
-
 function conflict (key: string): Error {
   tellConflict(key)
   return new errors.Conflict()
-}
-
-/**
- * The record after a save, as far as this process knows it. Where others have written meanwhile, their data is not known,
- * so the version stays behind: what depends on knowing all of it is refused then, and reads again.
- */
-function knownRecord (first: RecordChange, last: RecordChange, version: number): SessionRecord {
-  const record = changedRecord(last, version)
-  if (last === first && version === first.base.version + 1) return record
-  return { ...record, data: mergedData(first), version: first.base.version }
 }

@@ -2,11 +2,12 @@ import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import Fastify from 'fastify'
-import { DynamoDBClient, GetItemCommand, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
+import { DynamoDBClient, GetItemCommand, PutItemCommand, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import dynamoSession, { SessionManager, type DynamoSessionOptions } from '../index.js'
 import { makeClient } from '../lib/client.js'
 import { addRoutes } from './support/app.js'
 import { clientConfig, createTable, startDynalite } from './support/engines.js'
+import { FaultProxy, faults } from './support/proxy.js'
 
 const NOWHERE = clientConfig('http://127.0.0.1:1')
 
@@ -58,9 +59,14 @@ async function startApp (t: Test, client: DynamoSessionOptions['client'], timeou
 
 const cookie = `__Host-id=${Buffer.alloc(32, 7).toString('base64url')}`
 
-t.test('a client made here connects within a second, answers within the time limit, and is not waited for any longer', async t => {
-  t.match(await limitsOf(t, {}, 3), { connectionTimeout: 1000, requestTimeout: 3000, throwOnRequestTimeout: true })
-  t.match(await limitsOf(t, {}, 0.25), { connectionTimeout: 250, requestTimeout: 250, throwOnRequestTimeout: true }, 'no connection may take longer than the whole')
+t.test('a client made here gives up a silent connection in time for two other attempts, and answers within the time limit', async t => {
+  t.match(await limitsOf(t, {}, 10), { connectionTimeout: 3000, socketTimeout: 3000, requestTimeout: 10_000, throwOnRequestTimeout: true })
+  for (const timeout of [0.1, 0.25, 3, 7]) {
+    const { connectionTimeout, socketTimeout, requestTimeout } = await limitsOf(t, {}, timeout)
+    const share = Number(socketTimeout) / (timeout * 1000)
+    t.ok(share > 0.29 && share <= 0.3, `${timeout} s`)
+    t.same([connectionTimeout, requestTimeout], [socketTimeout, timeout * 1000])
+  }
   const client = makeClient(NOWHERE, 3)
   t.equal(await client.config.maxAttempts(), 3)
   t.equal(await client.config.region(), 'eu-central-1')
@@ -106,11 +112,11 @@ t.test('a client that was handed in works on after the application has closed', 
 
 t.test('a manager by itself treats its client likewise', async t => {
   const requestHandler = countingHandler()
-  new SessionManager({ table: 'sessions', client: { ...NOWHERE, requestHandler } }).close()
+  await new SessionManager({ table: 'sessions', client: { ...NOWHERE, requestHandler } }).close()
   t.equal(requestHandler.destroyed, 1)
   const given = countingHandler()
   const client = new DynamoDBClient({ ...NOWHERE, requestHandler: given })
-  new SessionManager({ table: 'sessions', client }).close()
+  await new SessionManager({ table: 'sessions', client }).close()
   t.equal(given.destroyed, 0)
   client.destroy()
 })
@@ -125,7 +131,7 @@ t.test('a server that never answers ends in a 503 within the time limit', async 
   const send = stubborn.send.bind(stubborn) as (command: unknown) => Promise<unknown>
   stubborn.send = async (command: unknown) => await send(command)
   const clients = { 'made here': clientConfig(endpoint), 'handed in without limits': unlimited, 'handed in and deaf to signals': stubborn }
-  for (const [kind, client] of Object.entries(clients)) {
+  await Promise.all(Object.entries(clients).map(async ([kind, client]) => {
     const app = await startApp(t, client, timeout)
     const requests = [{ url: '/me', headers: { cookie } }, { method: 'POST', url: '/set', payload: { count: 1 } }] as const
     for (const request of requests) {
@@ -139,7 +145,7 @@ t.test('a server that never answers ends in a 503 within the time limit', async 
       t.ok(seconds > timeout - 0.05, `${kind}: ${seconds} s`)
     }
     await app.close()
-  }
+  }))
   t.ok(sockets.size > 0, 'the connections were made')
 })
 
@@ -158,4 +164,76 @@ t.test('an answer that begins and does not end is bounded as well', async t => {
   t.equal(response.statusCode, 503)
   t.ok((performance.now() - start) / 1000 < timeout + 0.1)
   await app.close()
+})
+
+t.test('what may befall an answer', async t => {
+  const engine = await startDynalite()
+  const table = await createTable(engine)
+  const proxy = await FaultProxy.start(engine)
+  const direct = new DynamoDBClient(clientConfig(engine.endpoint))
+  await direct.send(new PutItemCommand({ TableName: table, Item: { id: { S: 'x' }, text: { S: 'the right one' } } }))
+  const client = makeClient(clientConfig(proxy.endpoint), 1)
+  t.teardown(async () => {
+    direct.destroy()
+    client.destroy()
+    await proxy.close()
+    await engine.close()
+  })
+  const read = async (TableName = table) => (await client.send(new GetItemCommand({ TableName, Key: { id: { S: 'x' } } }))).Item?.['text']?.S
+
+  await t.test('a connection that dies in silence leaves time for another attempt', async t => {
+    proxy.meet('GetItem', faults.hang)
+    const start = performance.now()
+    t.equal(await read(), 'the right one')
+    const took = performance.now() - start
+    t.ok(took > 280 && took < 900, `${took} ms`)
+    t.same(proxy.take(), ['GetItem', 'GetItem'])
+  })
+
+  await t.test('one with the right checksum is taken at once', async t => {
+    t.equal(await read(), 'the right one')
+    t.same(proxy.take(), ['GetItem'])
+  })
+
+  await t.test('one that was damaged on its way is asked for again, and never believed', async t => {
+    for (const fault of [faults.badCrc, faults.bitflip('right', 'wrong'), faults.truncateClean]) {
+      proxy.meet('GetItem', fault)
+      t.equal(await read(), 'the right one', fault.name)
+      t.same(proxy.take(), ['GetItem', 'GetItem'])
+    }
+  })
+
+  await t.test('where every one is damaged it is a failure, after three attempts', async t => {
+    const rule = proxy.meet({ action: 'GetItem', times: 9 }, faults.bitflip('right', 'wrong'))
+    await t.rejects(read(), { name: 'ChecksumError', message: 'An answer was damaged on its way: its checksum does not fit.' })
+    t.equal(rule.met, 3)
+    rule.remove()
+    proxy.take()
+  })
+
+  await t.test('an error is an answer too: a damaged one is not believed', async t => {
+    await t.rejects(read('no-such-table'), { name: 'ResourceNotFoundException' })
+    t.same(proxy.take(), ['GetItem'], 'one that is whole is not asked for again')
+    proxy.meet('GetItem', faults.bitflip('ResourceNotFound', 'ConditionalCheckFailed'))
+    await t.rejects(read('no-such-table'), { name: 'ResourceNotFoundException' })
+    t.same(proxy.take(), ['GetItem', 'GetItem'])
+    proxy.meet({ action: 'GetItem', times: 3 }, faults.badCrc)
+    await t.rejects(read('no-such-table'), { name: 'ChecksumError' })
+    proxy.take()
+  })
+
+  await t.test('one without a checksum is not looked at', async t => {
+    proxy.meet('GetItem', faults.raw(200, '{"Item":{"id":{"S":"x"},"text":{"S":"of another engine"}}}', 'application/x-amz-json-1.0'))
+    t.equal(await read(), 'of another engine')
+    proxy.meet('GetItem', faults.error('ResourceNotFoundException'))
+    await t.rejects(read(), { name: 'ResourceNotFoundException' })
+    t.same(proxy.take(), ['GetItem', 'GetItem'])
+  })
+
+  await t.test('in an application, damaged ones end in a 503 and leave the cookie alone', async t => {
+    const app = await startApp(t, clientConfig(proxy.endpoint), 3, table)
+    proxy.meet({ action: 'GetItem', times: 3 }, faults.badCrc)
+    const response = await app.inject({ url: '/me', headers: { cookie } })
+    t.same([response.statusCode, response.headers['set-cookie'], proxy.take().length], [503, undefined, 3])
+  })
 })

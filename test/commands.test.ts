@@ -17,7 +17,8 @@ const BASE: SessionRecord = {
 const NO_CHANGE: RecordChange = { set: new Map(), delete: [], settings: {}, renewal: undefined, base: BASE, now: NOW }
 const RENEWAL: Renewal = { lastSeenAt: 2000, expiresAt: 9200, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false }
 /** All that a save and a touch ask of a record that is alive. */
-const ALIVE = 'attribute_exists(id) AND attribute_not_exists(next) AND expires>2000'
+const ALIVE = 'attribute_type(data,"M") AND attribute_type(ver,"N") AND attribute_type(created,"N") AND attribute_type(seen,"N") ' +
+  'AND attribute_not_exists(next) AND expires>2000'
 
 function values (count: number, first = 0): Map<string, StoredValue> {
   return new Map(Array.from({ length: count }, (_, index) => [`key ${first + index}`, { S: String(first + index) }]))
@@ -76,12 +77,15 @@ t.test('a save names the changed keys, adds to the version and leaves its token,
   t.same(saveCommand('KEY', { ...NO_CHANGE, set: new Map([['a', { S: '9' }]]), delete: ['b'] }, TOKEN, LAYOUT), {
     TableName: 'sessions',
     Key: { id: { S: 'shop#KEY' } },
-    UpdateExpression: 'SET #n3.#n4=:v1,#n6.#n7=:v2 REMOVE #n3.#n5 ADD #n8 :v3',
-    ConditionExpression: 'attribute_exists(#n0) AND attribute_not_exists(#n1) AND #n2>:v0 AND attribute_not_exists(#n6.#n7)',
+    UpdateExpression: 'SET #n0.#n6=:v3,#n8.#n9=:v4 REMOVE #n0.#n7 ADD #n1 :v5',
+    ConditionExpression: 'attribute_type(#n0,:v0) AND attribute_type(#n1,:v1) AND attribute_type(#n2,:v1) AND attribute_type(#n3,:v1) AND ' +
+      'attribute_not_exists(#n4) AND #n5>:v2 AND attribute_not_exists(#n8.#n9)',
     ExpressionAttributeNames: {
-      '#n0': 'id', '#n1': 'next', '#n2': 'expires', '#n3': 'data', '#n4': 'a', '#n5': 'b', '#n6': 'w', '#n7': TOKEN, '#n8': 'ver'
+      '#n0': 'data', '#n1': 'ver', '#n2': 'created', '#n3': 'seen', '#n4': 'next', '#n5': 'expires', '#n6': 'a', '#n7': 'b', '#n8': 'w', '#n9': TOKEN
     },
-    ExpressionAttributeValues: { ':v0': { N: '2000' }, ':v1': { S: '9' }, ':v2': { N: '2000' }, ':v3': { N: '1' } },
+    ExpressionAttributeValues: {
+      ':v0': { S: 'M' }, ':v1': { S: 'N' }, ':v2': { N: '2000' }, ':v3': { S: '9' }, ':v4': { N: '2000' }, ':v5': { N: '1' }
+    },
     ReturnValues: 'UPDATED_NEW',
     ReturnConsumedCapacity: 'TOTAL'
   })
@@ -116,14 +120,36 @@ t.test('a save that prolongs requires the timeouts from which the end was comput
   })
 })
 
+t.test('a save may require values that are still stored, or keys that are not there', async t => {
+  const expected = new Map([['a', { S: '1' }], ['new', undefined], ['m', { M: { x: { N: '1' } } }]])
+  t.same(readable(saveCommand('KEY', { ...NO_CHANGE, set: new Map([['a', { S: '2' }]]), expected }, TOKEN, LAYOUT)), {
+    update: `SET data.a="2",w.${TOKEN}=2000 ADD ver 1`,
+    condition: `${ALIVE} AND data.a="1" AND attribute_not_exists(data.new) AND data.m={"M":{"x":{"N":"1"}}} AND attribute_not_exists(w.${TOKEN})`
+  })
+  const { ExpressionAttributeNames } = saveCommand('KEY', { ...NO_CHANGE, expected: new Map([['a.b #n0', undefined]]) }, TOKEN, LAYOUT)
+  t.ok(Object.values(ExpressionAttributeNames ?? {}).includes('a.b #n0'), 'a key is a name, whatever it holds')
+  t.equal(readable(saveCommand('KEY', { ...NO_CHANGE, expected: new Map() }, TOKEN, LAYOUT)).condition, `${ALIVE} AND attribute_not_exists(w.${TOKEN})`)
+})
+
+t.test('a save may require the version that was read, once, however many keys it has', async t => {
+  for (const set of [values(1), values(201)]) {
+    const { condition } = readable(saveCommand('KEY', { ...NO_CHANGE, set, sameVersion: true }, TOKEN, LAYOUT))
+    t.equal(condition, `${ALIVE} AND ver=7 AND attribute_not_exists(w.${TOKEN})`)
+  }
+  t.notMatch(readable(saveCommand('KEY', { ...NO_CHANGE, set: values(1), sameVersion: false }, TOKEN, LAYOUT)).condition, 'ver=')
+})
+
 t.test('a touch moves the instants and nothing else', async t => {
   t.same(touchCommand('KEY', RENEWAL, NOW, LAYOUT), {
     TableName: 'sessions',
     Key: { id: { S: 'shop#KEY' } },
-    UpdateExpression: 'SET #n5=:v2,#n2=:v1',
-    ConditionExpression: 'attribute_exists(#n0) AND attribute_not_exists(#n1) AND #n2>:v0 AND #n2<=:v1 AND attribute_not_exists(#n3) AND attribute_not_exists(#n4)',
-    ExpressionAttributeNames: { '#n0': 'id', '#n1': 'next', '#n2': 'expires', '#n3': 'idle', '#n4': 'absolute', '#n5': 'seen' },
-    ExpressionAttributeValues: { ':v0': { N: '2000' }, ':v1': { N: '9200' }, ':v2': { N: '2000' } },
+    UpdateExpression: 'SET #n3=:v4,#n5=:v3',
+    ConditionExpression: 'attribute_type(#n0,:v0) AND attribute_type(#n1,:v1) AND attribute_type(#n2,:v1) AND attribute_type(#n3,:v1) AND ' +
+      'attribute_not_exists(#n4) AND #n5>:v2 AND #n5<=:v3 AND attribute_not_exists(#n6) AND attribute_not_exists(#n7)',
+    ExpressionAttributeNames: {
+      '#n0': 'data', '#n1': 'ver', '#n2': 'created', '#n3': 'seen', '#n4': 'next', '#n5': 'expires', '#n6': 'idle', '#n7': 'absolute'
+    },
+    ExpressionAttributeValues: { ':v0': { S: 'M' }, ':v1': { S: 'N' }, ':v2': { N: '2000' }, ':v3': { N: '9200' }, ':v4': { N: '2000' } },
     ReturnValues: 'NONE',
     ReturnConsumedCapacity: 'TOTAL'
   })
@@ -141,10 +167,13 @@ t.test('a replacement marks a record that is alive or replaced by this successor
   t.same(replaceCommand('KEY', { next: 'NEXT', base: BASE, sameVersion: false, now: NOW }, LAYOUT), {
     TableName: 'sessions',
     Key: { id: { S: 'shop#KEY' } },
-    UpdateExpression: 'SET #n1=:v0,#n3=:v2,#n0=:v3',
-    ConditionExpression: 'attribute_exists(#n2) AND ((attribute_not_exists(#n1) AND #n0>:v1) OR #n1=:v0)',
-    ExpressionAttributeNames: { '#n0': 'expires', '#n1': 'next', '#n2': 'id', '#n3': 'data' },
-    ExpressionAttributeValues: { ':v0': { S: 'shop#NEXT' }, ':v1': { N: '2000' }, ':v2': { M: {} }, ':v3': { N: '2060' } },
+    UpdateExpression: 'SET #n1=:v0,#n2=:v4,#n0=:v5',
+    ConditionExpression: 'attribute_type(#n2,:v1) AND attribute_type(#n3,:v2) AND attribute_type(#n4,:v2) AND attribute_type(#n5,:v2) AND ' +
+      '((attribute_not_exists(#n1) AND #n0>:v3) OR #n1=:v0)',
+    ExpressionAttributeNames: { '#n0': 'expires', '#n1': 'next', '#n2': 'data', '#n3': 'ver', '#n4': 'created', '#n5': 'seen' },
+    ExpressionAttributeValues: {
+      ':v0': { S: 'shop#NEXT' }, ':v1': { S: 'M' }, ':v2': { S: 'N' }, ':v3': { N: '2000' }, ':v4': { M: {} }, ':v5': { N: '2060' }
+    },
     ReturnValues: 'NONE',
     ReturnConsumedCapacity: 'TOTAL'
   })
@@ -167,7 +196,7 @@ t.test('every write has a condition', async t => {
     saveCommand('KEY', { ...NO_CHANGE, set }, TOKEN, LAYOUT), touchCommand('KEY', RENEWAL, NOW, LAYOUT),
     replaceCommand('KEY', { next: 'NEXT', base: BASE, sameVersion: false, now: NOW }, LAYOUT), destroyCommand('KEY', LAYOUT)
   ]
-  for (const { ConditionExpression } of writes) t.match(ConditionExpression, /^attribute_(not_)?exists\(#n\d+\)/)
+  for (const { ConditionExpression } of writes) t.match(ConditionExpression, /^attribute_((not_)?exists|type)\(#n\d+/)
 })
 
 t.test('200 changed keys are named, in less than 4 KB whatever else the save carries', async t => {

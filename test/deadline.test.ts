@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { withDeadline } from '../lib/deadline.js'
+import { Deadline } from '../lib/deadline.js'
 
 /** Seconds. The one room where time is real: what it does is to wait. */
 const SHORT = 0.02
@@ -9,28 +9,28 @@ const LONG = 60
 const TIMEOUT = { name: 'TimeoutError', message: 'No answer within 0.02 s.' }
 
 t.test('an answer in time is the answer', async t => {
-  t.equal(await withDeadline(LONG, async () => 'answer'), 'answer')
+  t.equal(await new Deadline(LONG).run(async () => 'answer'), 'answer')
 })
 
 t.test('a failure in time is the failure', async t => {
   const failure = new Error('refused')
-  await t.rejects(withDeadline(LONG, async () => { throw failure }), failure)
+  await t.rejects(new Deadline(LONG).run(async () => { throw failure }), failure)
 })
 
 t.test('a call that throws before it waits is a failure like any other', async t => {
-  await t.rejects(withDeadline(LONG, () => { throw new Error('no client') }), new Error('no client'))
+  await t.rejects(new Deadline(LONG).run(() => { throw new Error('no client') }), new Error('no client'))
 })
 
 t.test('a call that never answers and ignores its signal ends at the deadline', async t => {
   const start = performance.now()
-  await t.rejects(withDeadline(SHORT, async () => await new Promise(() => {})), TIMEOUT)
+  await t.rejects(new Deadline(SHORT).run(async () => await new Promise(() => {})), TIMEOUT)
   const took = performance.now() - start
   t.ok(took >= 15 && took < 2000, `${took} ms`)
 })
 
 t.test('a call that listens to its signal is told to stop, with the reason', async t => {
   let reason: unknown
-  await t.rejects(withDeadline(SHORT, async signal => await new Promise((_resolve, reject) => {
+  await t.rejects(new Deadline(SHORT).run(async signal => await new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => {
       reason = signal.reason
       reject(new Error('aborted'))
@@ -41,7 +41,7 @@ t.test('a call that listens to its signal is told to stop, with the reason', asy
 
 t.test('a call that answers in time is not told to stop', async t => {
   let seen: AbortSignal | undefined
-  await withDeadline(SHORT, async signal => { seen = signal })
+  await new Deadline(SHORT).run(async signal => { seen = signal })
   await sleep(40)
   t.equal(seen?.aborted, false)
 })
@@ -51,11 +51,11 @@ t.test('what comes of a call after its deadline disturbs nobody', async t => {
   const note = (error: unknown): void => { unhandled.push(error) }
   process.on('unhandledRejection', note)
   t.teardown(() => process.off('unhandledRejection', note))
-  await t.rejects(withDeadline(SHORT, async () => {
+  await t.rejects(new Deadline(SHORT).run(async () => {
     await sleep(40)
     throw new Error('too late')
   }), TIMEOUT)
-  await t.rejects(withDeadline(LONG, async () => { throw new Error('at once') }), { message: 'at once' })
+  await t.rejects(new Deadline(LONG).run(async () => { throw new Error('at once') }), { message: 'at once' })
   await sleep(40)
   t.same(unhandled, [])
 })
@@ -63,8 +63,25 @@ t.test('what comes of a call after its deadline disturbs nobody', async t => {
 t.test('no timer is left behind, so that a process can end', async t => {
   const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()
-  await withDeadline(LONG, async () => 'answer')
-  await withDeadline(LONG, async () => { throw new Error('refused') }).catch(() => {})
-  await withDeadline(LONG, () => { throw new Error('no client') }).catch(() => {})
+  await new Deadline(LONG).run(async () => 'answer')
+  await new Deadline(LONG).run(async () => { throw new Error('refused') }).catch(() => {})
+  await new Deadline(LONG).run(() => { throw new Error('no client') }).catch(() => {})
   t.equal(timers(), before)
+})
+
+t.test('two calls of one operation share its limit: the second has what the first left', async t => {
+  const deadline = new Deadline(0.06)
+  const start = performance.now()
+  await deadline.run(async () => { await sleep(40) })
+  await t.rejects(deadline.run(async () => await new Promise(() => {})), { name: 'TimeoutError', message: 'No answer within 0.06 s.' }, 'the limit is told, not the rest of it')
+  const took = performance.now() - start
+  t.ok(took >= 55 && took < 95, `${took} ms`)
+})
+
+t.test('a call is not begun when the limit is over', async t => {
+  const deadline = new Deadline(SHORT)
+  let begun = 0
+  await t.rejects(deadline.run(async () => await new Promise(() => {})), TIMEOUT)
+  await t.rejects(deadline.run(async () => { begun += 1 }), TIMEOUT)
+  t.equal(begun, 0)
 })

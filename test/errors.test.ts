@@ -1,5 +1,5 @@
 import t from 'tap'
-import { errors, RETRY_AFTER_SECONDS, safeCause } from '../lib/errors.js'
+import { errors, isDefinite, RETRY_AFTER_SECONDS, safeCause } from '../lib/errors.js'
 
 t.test('every error has a code of its own and the status that fits', async t => {
   const statuses = Object.fromEntries(Object.entries(errors).map(([name, Failure]) => {
@@ -85,4 +85,10 @@ t.test('a chain of causes that leads back to its beginning comes to an end', asy
   for (let link: unknown = safeCause(first); link instanceof Error; link = link.cause) messages.push(link.message)
   t.equal(messages.length, 10)
   t.same([...new Set(messages)], ['first arn:[redacted]', 'second'])
+})
+
+t.test('failures that trying again would not mend are told from those that it may', async t => {
+  const failures = [new errors.Gone(), new errors.Conflict(), new errors.TooLarge(2, 1, ''), new errors.UnsupportedValue('k', 'it is'), new errors.Unreadable('it is')]
+  for (const error of failures) t.equal(isDefinite(error), true, error.code)
+  for (const error of [new errors.Unavailable(), new Error('any'), undefined, 'text']) t.equal(isDefinite(error), false)
 })

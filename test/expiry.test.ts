@@ -1,5 +1,6 @@
+import { channel } from 'node:diagnostics_channel'
 import t from 'tap'
-import { endOf, isExpired, NEVER, timeoutsOf } from '../lib/expiry.js'
+import { assertAlive, endOf, gone, goneReason, isExpired, NEVER, timeoutsOf } from '../lib/expiry.js'
 import type { SessionRecord } from '../types/repository.js'
 
 const DEFAULTS = { idleTimeout: 100, absoluteTimeout: 1000 }
@@ -51,4 +52,30 @@ t.test('timeouts of a session\'s own stand in for the defaults, each for itself'
   t.same(timeoutsOf({ idleTimeout: undefined, absoluteTimeout: undefined }, DEFAULTS), DEFAULTS)
   t.equal(isExpired({ ...RECORD, idleTimeout: 20 }, DEFAULTS, 5020), true)
   t.equal(isExpired({ ...RECORD, idleTimeout: false }, { idleTimeout: 1, absoluteTimeout: 1000 }, 5050), false)
+})
+
+t.test('a record is dead for one reason, and where it was replaced that is the one', async t => {
+  t.equal(goneReason(RECORD, DEFAULTS, 5099), undefined)
+  t.equal(goneReason(null, DEFAULTS, 5000), 'missing')
+  t.equal(goneReason(RECORD, DEFAULTS, 5100), 'expired')
+  t.equal(goneReason({ ...RECORD, next: 'other' }, DEFAULTS, 5000), 'replaced')
+  t.equal(goneReason({ ...RECORD, next: 'other' }, DEFAULTS, 5100), 'replaced')
+})
+
+t.test('a living record passes as it is, and a dead one is refused and told of', async t => {
+  const told: unknown[] = []
+  const listener = (message: unknown): void => { told.push(message) }
+  channel('fastify-dynamodb-session:gone').subscribe(listener)
+  t.teardown(() => { channel('fastify-dynamodb-session:gone').unsubscribe(listener) })
+  t.equal(assertAlive(RECORD, 'k', DEFAULTS, 5099), RECORD)
+  t.same(told, [])
+  for (const [record, now] of [[null, 5000], [{ ...RECORD, next: 'other' }, 5000], [RECORD, 5100]] as const) {
+    t.throws(() => assertAlive(record, 'k', DEFAULTS, now), { code: 'FST_DYNAMODB_SESSION_GONE', statusCode: 409 })
+  }
+  t.match(gone('other'), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  t.match(gone('last', 'replaced'), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  t.same(told, [
+    { loggableId: 'k', reason: 'missing' }, { loggableId: 'k', reason: 'replaced' }, { loggableId: 'k', reason: 'expired' },
+    { loggableId: 'other', reason: 'missing' }, { loggableId: 'last', reason: 'replaced' }
+  ])
 })

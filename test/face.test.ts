@@ -8,13 +8,17 @@ import type { SessionRecord } from '../types/repository.js'
 import './support/session-data.js'
 
 const settings = {
-  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, formats: createFormats('json'), tokens: new Tokens(32, undefined)
+  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, conflict: 'merge', formats: createFormats('json'), tokens: new Tokens(32, undefined)
 } as const
 
 function aSession (data: Record<string, unknown> = {}) {
   const acts: string[] = []
   const hands: Acts = {
     save: async () => { acts.push('save') },
+    update: async (key, fn) => {
+      acts.push(`update ${key}`)
+      return fn('before')
+    },
     regenerate: async keep => { acts.push(`regenerate ${String(keep)}`) },
     destroy: async () => { acts.push('destroy') },
     reload: async () => { acts.push('reload') },
@@ -195,6 +199,66 @@ t.test('acts are handed on', async t => {
     await t.rejects(members.regenerate(wrong as never), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' }, String(wrong))
   }
   t.equal(acts.length, 6)
+})
+
+t.test('update hands on a key and a function, and gives what comes of it', async t => {
+  const { session, acts } = aSession()
+  const members = session as unknown as import('../index.js').Session
+  t.equal(await members.update('userId', value => `${value} and after`), 'before and after')
+  t.equal(await members.update('count', async () => 7), 7)
+  t.equal(await members.update('count', () => undefined), undefined)
+  t.same(acts, ['update userId', 'update count', 'update count'])
+  for (const wrong of [undefined, null, 5, 'text', {}, Promise.resolve(1)]) {
+    await t.rejects(members.update('count', wrong as never), {
+      code: 'FST_DYNAMODB_SESSION_BAD_OPTION', message: 'Option "update(key, fn)" needs a function that returns the new value.'
+    })
+  }
+  t.equal(acts.length, 3)
+  t.throws(() => { session['update'] = 1 }, { code: 'FST_DYNAMODB_SESSION_BAD_KEY' }, 'and its name is a member\'s')
+})
+
+t.test('a session that could not be read seems blank, and refuses whatever may change something', async t => {
+  const acts: string[] = []
+  const note = (name: string) => async (): Promise<void> => { acts.push(name) }
+  const state = new SessionState(settings)
+  const cause = new Error('cut off')
+  state.unread = cause
+  const session = createSession(state, {
+    save: note('save'), update: note('update'), regenerate: note('regenerate'), destroy: note('destroy'), reload: note('reload'), options: () => { acts.push('options') }
+  })
+  const { id, token, isNew, isChanged, version, expiresAt, idleTimeout } = session
+  t.same([id, token, isNew, isChanged, version, expiresAt, idleTimeout], [undefined, undefined, true, false, undefined, undefined, 7200])
+  t.same([session.get('userId'), session.has('userId'), session.keys(), session.data(), session.cart], [undefined, false, [], {}, undefined])
+  session.touch()
+  const refusal = { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503, cause }
+  const changing: Record<string, () => unknown> = {
+    set: () => { session.set('count', 1) },
+    'set to undefined': () => { session.set('count', undefined) },
+    delete: () => session.delete('count'),
+    take: () => session.take('count'),
+    clear: () => { session.clear() },
+    options: () => { session.options({ maxAge: 5 }) },
+    'idle timeout': () => { session.idleTimeout = 60 },
+    'absolute timeout': () => { session.absoluteTimeout = undefined },
+    property: () => { session.count = 1 },
+    'deleted property': () => { delete session.count },
+    'defined property': () => { Object.defineProperty(session, 'count', { value: 1 }) }
+  }
+  for (const [name, change] of Object.entries(changing)) t.throws(change, refusal, name)
+  const asking: Record<string, () => Promise<unknown>> = {
+    save: async () => { await session.save() },
+    update: async () => await session.update('count', () => 1),
+    regenerate: async () => { await session.regenerate() },
+    destroy: async () => { await session.destroy() },
+    reload: async () => { await session.reload() }
+  }
+  for (const [name, ask] of Object.entries(asking)) await t.rejects(ask, refusal, name)
+  t.same(acts, [])
+  t.same([state.status, state.changeCount, state.plan(1000, false).kind, session.keys()], ['blank', 0, 'nothing', []])
+  const members = Object.getOwnPropertyNames(Object.getPrototypeOf(session)).filter(name => !['constructor', 'toJSON'].includes(name))
+  const reading = ['get', 'has', 'keys', 'data', 'touch', 'id', 'loggableId', 'token', 'isNew', 'isChanged', 'createdAt', 'lastSeenAt', 'expiresAt', 'version']
+  const refusing = ['set', 'delete', 'take', 'clear', 'options', 'idleTimeout', 'absoluteTimeout', ...Object.keys(asking)]
+  t.same(members.sort(), [...reading, ...refusing].sort(), 'no member is left out here')
 })
 
 t.test('a member called on something else says so', async t => {

@@ -1,3 +1,4 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import t from 'tap'
 import { Keeper } from '../lib/keeper.js'
 import { resolveOptions } from '../lib/options.js'
@@ -108,4 +109,44 @@ t.test('a repository that was handed in is closed with the keeper, and creates n
   new Keeper(resolveOptions({ table: 'sessions', client: memoryRepository() }), new Remarks()).close()
   t.throws(() => new Keeper(resolveOptions({ table: 'sessions', client: repository, createTable: true }), new Remarks()),
     { code: 'FST_DYNAMODB_SESSION_BAD_OPTION' })
+})
+
+t.test('a session that could not be read is opened as one that seems blank and knows why', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const cause = new Error('cut off')
+  const { session, state } = keeper.unread(log, new Error('unavailable', { cause }))
+  t.same([session.data(), session.id, state.status], [{}, undefined, 'blank'])
+  t.equal(state.unread, cause)
+  t.throws(() => { session.set('count', 1) }, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', cause })
+  t.match(keeper.unread(log, new Error('for no cause')).state.unread, new Error('The session could not be read.'))
+  t.equal(keeper.blank(log).state.unread, undefined)
+  t.same(repository.take(), [])
+})
+
+t.test('a session is opened for callers without a visitor by one strong read, or not at all', async t => {
+  const stage = setKeeper()
+  const { id, key, visit } = await openStored(stage)
+  const reads: boolean[] = []
+  const { load } = stage.repository
+  stage.repository.load = async (key, consistent) => {
+    reads.push(consistent)
+    return await load(key, consistent)
+  }
+  t.same((await stage.keeper.openConsistent(id, key, stage.log))?.session.data(), { a: 1 })
+  t.equal(await stage.keeper.openConsistent(id, 'no such key', stage.log), null)
+  stage.clock.forward(7200)
+  t.equal(await stage.keeper.openConsistent(id, key, stage.log), null)
+  t.same(reads, [true, true, true])
+  stage.clock.forward(-7200)
+  await stage.keeper.destroyKey(key)
+  t.equal(await stage.keeper.openConsistent(visit.state.id ?? '', key, stage.log), null)
+})
+
+t.test('a record that lacks what a session needs counts as absent, and the log is told its key', async t => {
+  const log = new Remarks()
+  const client = { send: async () => ({ Item: { id: { S: 'key' } }, ConsumedCapacity: { CapacityUnits: 0.5 } }) } as unknown as DynamoDBClient
+  const { ended } = await new Keeper(resolveOptions({ table: 'sessions', client }), log).open('id', 'key', log)
+  t.equal(ended, 'missing')
+  t.same(log.messages, ['A record lacks what a session needs and counts as absent', 'Tokens came in for which there is no session'])
+  t.match(log.details[0], { loggableId: 'key' })
 })

@@ -1,8 +1,12 @@
 import t, { type Test } from 'tap'
 import { Signer } from '@fastify/cookie'
+import { once } from 'node:events'
+import { ServerResponse } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
-import dynamoSession, { type DynamoSessionOptions } from '../index.js'
+import dynamoSession, { type DynamoSessionOptions, type Session } from '../index.js'
 import { LogLines } from './support/app.js'
 import { FaultyRepository, START } from './support/memory.js'
 import { setCookieNames, setCookies, Visitor } from './support/visitor.js'
@@ -613,4 +617,342 @@ t.test('a save under way when the answer has ended is no loss, nor is one that t
   for (const url of ['/save', '/refused']) await (await fetch(`${app.listeningOrigin}${url}`)).text()
   await app.close()
   t.same(log.warnings().filter(message => message.startsWith('Changes of a session were lost')), [])
+})
+
+const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
+const LATE_CHANGES = 'A session was changed after its request had ended, and is not saved. Call session.save() right after the change'
+
+/** Lets all run that is due after the end of a request. */
+const afterwards = async (): Promise<void> => { for (let count = 0; count < 10; count++) await turn() }
+
+t.test('with readFailure "anonymous" a request whose session cannot be read goes on with a blank one, and the cookie is left alone', async t => {
+  const { visitor, repository, log } = await setApp(t, app => {
+    app.get('/greet', async request => `hello ${request.session.get('userId') ?? 'stranger'}`)
+    app.get('/unused', async () => 'well')
+    app.get('/public', async (request, reply) => await reply.header('cache-control', 'public, max-age=60').send(request.session.keys()))
+    app.get('/private', async (request, reply) => await reply.header('cache-control', 'private').send(request.session.keys()))
+    app.get('/touch', async request => { request.session.touch() })
+  }, { readFailure: 'anonymous' })
+  const ann = visitor()
+  await ann.post('/set')
+  repository.take()
+  const navigation = { headers: { 'sec-fetch-mode': 'navigate', cookie: ann.cookieHeader() } }
+  for (const [url, body, cacheControl] of [
+    ['/greet', 'hello stranger', 'no-store'], ['/unused', 'well', undefined], ['/public', '[]', 'no-store'], ['/private', '[]', 'private'], ['/touch', '', 'no-store']
+  ] as const) {
+    repository.meet('load', 'fail before')
+    const response = await ann.get(url, navigation)
+    t.same([response.statusCode, response.body, setCookies(response)], [200, body, []], url)
+    t.same([response.headers['cache-control'], response.headers['vary'], response.headers['retry-after']], [cacheControl, 'Cookie', undefined], url)
+  }
+  t.same(repository.take(), Array(5).fill('load'), 'and nothing is written')
+  const lines = log.lines.filter(line => line['msg'] === 'A session cannot be read, so its request goes on without')
+  t.equal(lines.length, 5)
+  t.match(lines[0], { level: 40, loggableId: /^[\w-]{43}$/, err: { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' } })
+  t.notMatch(JSON.stringify(log.lines), ann.cookie('__Host-id'))
+  t.same((await ann.get('/me')).json(), { count: 1 }, 'the visitor is signed in as before')
+  t.equal((await visitor().post('/set')).statusCode, 200, 'who has no token may begin a session')
+})
+
+t.test('with readFailure "anonymous" what would change a session that could not be read answers 503, and changes nothing', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.post('/login', async request => {
+      await request.session.regenerate()
+      request.session.set('userId', 'u')
+    })
+    app.post('/logout', async request => { await request.session.destroy() })
+    app.post('/update', async request => await request.session.update('count', () => 7))
+    app.post('/save', async request => { await request.session.save() })
+  }, { readFailure: 'anonymous' })
+  const ann = visitor()
+  await ann.post('/set')
+  repository.take()
+  for (const url of ['/set', '/login', '/logout', '/update', '/save']) {
+    repository.meet('load', 'fail before')
+    const response = await ann.post(url)
+    t.match(response.json(), { statusCode: 503, code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' }, url)
+    t.same([response.headers['retry-after'], setCookies(response), repository.take()], ['1', [], ['load']], url)
+  }
+  t.same((await ann.get('/me')).json(), { count: 1 })
+})
+
+t.test('with readFailure "anonymous" a failure that is not the table\'s is a failure', async t => {
+  const { visitor, repository } = await setApp(t, () => {}, { readFailure: 'anonymous' })
+  const ann = visitor()
+  await ann.post('/set')
+  repository.meet('load', () => { throw new Error('a defect') })
+  const response = await ann.get('/me')
+  t.same([response.statusCode, setCookies(response)], [500, []])
+})
+
+t.test('with readFailure "anonymous" an outdated token is not signed anew while its session cannot be read', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app } = await setApp(t, () => {}, { client: repository, secrets: ['new secret', 'old secret'], readFailure: 'anonymous' })
+  const request = { url: '/me', headers: { cookie: ann.cookieHeader() } }
+  repository.meet('load', 'fail before')
+  t.same(setCookies(await app.inject(request)), [])
+  t.same(setCookieNames(await app.inject(request)), ['__Host-id'])
+})
+
+t.test('an outdated token is not signed anew in the answer to a background request, which may come after that of a log-in', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app } = await setApp(t, () => {}, { client: repository, secrets: ['new secret', 'old secret'] })
+  const cookie = ann.cookieHeader()
+  for (const mode of ['cors', 'no-cors', 'same-origin', 'websocket']) {
+    const response = await app.inject({ url: '/me', headers: { cookie, 'sec-fetch-mode': mode } })
+    t.same([response.json(), setCookies(response)], [{ count: 1 }, []], mode)
+  }
+  const written = await app.inject({ method: 'POST', url: '/set', headers: { cookie, 'sec-fetch-mode': 'cors' } })
+  t.same(setCookieNames(written), ['__Host-id-v'], 'what it wrote is told all the same')
+  t.same(setCookieNames(await app.inject({ url: '/me', headers: { cookie, 'sec-fetch-mode': 'navigate' } })), ['__Host-id'])
+  t.same(setCookieNames(await app.inject({ url: '/me', headers: { cookie } })), ['__Host-id'], 'nor where the client does not say')
+})
+
+t.test('an outdated token is not signed anew where an update found that the session has ended', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const ann = old.visitor()
+  await ann.post('/set')
+  const { app } = await setApp(t, app => {
+    app.post('/late', async request => {
+      await app.sessions.destroy(request.session.id ?? '')
+      await request.session.update('count', () => 9).catch(() => {})
+    })
+  }, { client: repository, secrets: ['new secret', 'old secret'] })
+  const response = await app.inject({ method: 'POST', url: '/late', headers: { cookie: ann.cookieHeader() } })
+  t.same([response.statusCode, setCookies(response)], [200, []])
+})
+
+t.test('the cookie of a session that is missing is cleared in the answer to a navigation, and in no other', async t => {
+  const { app, visitor, repository } = await setApp(t, () => {})
+  const ann = visitor()
+  await ann.post('/set')
+  const cookie = ann.cookieHeader()
+  for (const [mode, cleared] of [['navigate', ['__Host-id']], ['cors', []], [undefined, []]] as const) {
+    repository.meet('load', () => null).meet('load', () => null)
+    const response = await app.inject({ url: '/me', headers: { cookie, ...mode && { 'sec-fetch-mode': mode } } })
+    t.same([response.statusCode, setCookieNames(response)], [200, cleared], mode ?? 'no mode')
+  }
+})
+
+t.test('an update in a handler is told to the browser like any write, also where the handler fails after it', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.post('/count', async request => ({ count: await request.session.update('count', count => (count ?? 0) + 1) }))
+    app.post('/break', async request => {
+      await request.session.update('count', count => (count ?? 0) + 1)
+      throw new Error('broken')
+    })
+    app.post('/unawaited', async request => { request.session.update('count', async count => (count ?? 0) + 1).catch(() => {}) })
+  })
+  const ann = visitor()
+  const first = await ann.post('/count')
+  t.same([first.json(), setCookieNames(first)], [{ count: 1 }, ['__Host-id', '__Host-id-v']])
+  repository.take()
+  t.same(setCookieNames(await ann.post('/count')), ['__Host-id-v'])
+  t.same(repository.take(), ['load', 'save'])
+  t.same(setCookieNames(await ann.post('/break')), ['__Host-id-v'])
+  t.same(setCookieNames(await ann.post('/unawaited')), ['__Host-id-v'], 'the answer waits for it')
+  t.same((await ann.get('/me')).json(), { count: 4 })
+})
+
+/** An application that takes upgrades as plugins for web sockets do, and a client that has nothing but a socket. */
+async function upgrade (app: FastifyInstance, url: string): Promise<{ leave (): Promise<void> }> {
+  if (!app.server.listening) {
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    app.server.on('upgrade', (request, socket) => {
+      const response = new ServerResponse(request)
+      response.assignSocket(socket as never)
+      socket.resume().on('error', () => {}).on('end', () => { socket.destroy() })
+      app.routing(request, response)
+    })
+  }
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.on('error', () => {})
+  const [accepted] = await Promise.all([once(app.server, 'upgrade'), socket.write(`GET ${url} HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)])
+  return {
+    leave: async () => {
+      const closed = once(accepted[1], 'close')
+      socket.destroy()
+      await closed
+      await afterwards()
+    }
+  }
+}
+
+t.test('changes on a web socket are warned of when it closes, unless they were saved', async t => {
+  let count = 0
+  const { app, log, repository } = await setApp(t, app => {
+    app.get('/lost', (request, reply) => {
+      reply.hijack()
+      request.session.set('count', ++count)
+    })
+    app.get('/saved', (request, reply) => {
+      reply.hijack()
+      request.session.set('count', ++count)
+      request.session.save().catch(error => t.fail(error))
+    })
+    app.get('/updated', (request, reply) => {
+      reply.hijack()
+      request.session.update('count', () => ++count).catch(error => t.fail(error))
+    })
+    app.get('/looked', (request, reply) => {
+      reply.hijack()
+      request.session.keys()
+    })
+  })
+  for (const [url, warnings, calls] of [['/looked', 0, []], ['/saved', 0, ['create']], ['/updated', 0, ['create']], ['/lost', 1, []]] as const) {
+    const client = await upgrade(app, url)
+    await afterwards()
+    t.same(log.warnings(), [], 'while the socket is open there is time to save')
+    await client.leave()
+    t.same([log.warnings().filter(message => message === LOST_CHANGES).length, repository.take()], [warnings, calls], url)
+  }
+  t.equal(count, 3)
+})
+
+t.test('a client that leaves before its upgrade leaves a request that is settled as any other', async t => {
+  let goOn = (): void => {}
+  const held = new Promise<void>(resolve => { goOn = resolve })
+  const { app, log, repository } = await setApp(t, app => {
+    app.get('/slow', async request => {
+      request.session.set('count', 1)
+      await held
+      return 'no socket'
+    })
+  })
+  const client = await upgrade(app, '/slow')
+  await afterwards()
+  await client.leave()
+  t.same([log.warnings(), repository.take()], [[], []])
+  goOn()
+  await afterwards()
+  t.same(repository.take(), ['create'])
+  t.notOk(log.warnings().includes(LOST_CHANGES))
+})
+
+t.test('a request that asks for an upgrade and is answered as any other is warned of once', async t => {
+  const { app, log } = await setApp(t, app => {
+    app.get('/raw', (request, reply) => {
+      reply.hijack()
+      request.session.set('count', 1)
+      reply.raw.end('raw')
+    })
+  })
+  const response = await app.inject({ url: '/raw', headers: { upgrade: 'websocket' } })
+  t.equal(response.body, 'raw')
+  await afterwards()
+  t.equal(log.warnings().filter(message => message === LOST_CHANGES).length, 1)
+})
+
+/** A session whose request has ended, and what is warned of it from then on. */
+async function outlive (t: Test, url: string, options: Partial<DynamoSessionOptions> = {}) {
+  let kept: FastifyRequest | undefined
+  const { visitor, repository, log } = await setApp(t, app => {
+    for (const name of ['/used', '/unused']) {
+      app.get(name, async request => {
+        kept = request
+        if (name === '/used') request.session.keys()
+      })
+    }
+  }, options)
+  const ann = visitor()
+  await ann.post('/set')
+  await ann.get(url)
+  await afterwards()
+  repository.take()
+  return {
+    session: kept?.session as Session,
+    repository,
+    late: async () => {
+      await afterwards()
+      return log.lines.filter(line => line['msg'] === LATE_CHANGES)
+    }
+  }
+}
+
+t.test('a change after the end of its request is warned of, once', async t => {
+  for (const url of ['/used', '/unused']) {
+    const { session, repository, late } = await outlive(t, url)
+    session.get('cart')
+    t.same(await late(), [], 'looking is no change')
+    session.set('count', 2)
+    t.match(await late(), [{ level: 40, loggableId: session.loggableId }])
+    session.set('count', 3)
+    t.equal((await late()).length, 1)
+    t.same(repository.take(), [])
+  }
+})
+
+t.test('a change after the end of its request that is saved at once is not warned of, and the next one that is not is', async t => {
+  const { session, repository, late } = await outlive(t, '/used')
+  for (const count of [2, 3]) {
+    session.set('count', count)
+    await session.save()
+  }
+  await session.update('count', count => (count ?? 0) + 1)
+  session.set('count', 4)
+  t.same(await late(), [], 'to assign what is stored is no change')
+  t.same(repository.take(), ['save', 'save', 'save'])
+  session.set('count', 9)
+  t.equal((await late()).length, 1)
+})
+
+t.test('a save that is under way is waited for before a late change is warned of', async t => {
+  const { session, repository, late } = await outlive(t, '/used')
+  let answer = (): void => {}
+  repository.meet('save', async () => await new Promise(resolve => { answer = () => { resolve({ done: true, version: 2 }) } }))
+  session.set('count', 2)
+  const saved = session.save()
+  t.same(await late(), [])
+  answer()
+  await saved
+  t.same(await late(), [])
+})
+
+t.test('a session that is first asked for after the end of a request without a token is watched too', async t => {
+  let kept: FastifyRequest | undefined
+  const { visitor, log, repository } = await setApp(t, app => { app.get('/keep', async request => { kept = request }) })
+  await visitor().get('/keep')
+  await afterwards()
+  const session = kept?.session as Session
+  t.same(log.warnings(), [])
+  session.set('count', 1)
+  await afterwards()
+  t.same([log.warnings(), repository.take()], [[LATE_CHANGES], []])
+})
+
+t.test('a log that throws where losses are told brings nobody down', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => { unhandled.push(error) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  let kept: FastifyRequest | undefined
+  const { app, log, visitor } = await setApp(t, app => {
+    app.get('/lost', (request, reply) => {
+      reply.hijack()
+      request.session.set('count', 1)
+    })
+    app.get('/keep', async request => { kept = request })
+  })
+  const write = log.write.bind(log)
+  let thrown = 0
+  log.write = line => {
+    if (!line.includes(LOST_CHANGES) && !line.includes(LATE_CHANGES)) return write(line)
+    thrown += 1
+    throw new Error('no space left')
+  }
+  await (await upgrade(app, '/lost')).leave()
+  t.equal(thrown, 1)
+  await visitor().get('/keep')
+  await afterwards()
+  kept?.session.set('count', 1)
+  await afterwards()
+  t.equal(thrown, 2)
+  t.same(unhandled, [])
 })

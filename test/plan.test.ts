@@ -1,5 +1,5 @@
 import t from 'tap'
-import { changedRecord, isChange, narrower, rebase, reissueTimeOf, renewalOf } from '../lib/plan.js'
+import { changedRecord, isChange, knownRecord, narrower, newRecord, rebase, reissueTimeOf, renewalOf } from '../lib/plan.js'
 import type { RecordChange, SessionRecord } from '../types/repository.js'
 
 const NOW = 1_800_000_000
@@ -76,4 +76,43 @@ t.test('a shorter idle timeout of its own is renewed within a tenth of it, so th
   t.equal(reissueTimeOf({ ...record, idleTimeout: 86_400 }, 720), 720)
   t.equal(reissueTimeOf({ ...record, idleTimeout: false }, 720), 720)
   t.equal(reissueTimeOf({ ...record, idleTimeout: 300 }, 0), 0)
+})
+
+t.test('a new record has its instants in whole seconds, the first version and its end', async t => {
+  const parts = { key: 'k', data: new Map([['a', text(1)]]) }
+  t.strictSame(newRecord(parts, defaults, NOW + 0.9, undefined), {
+    ...parts, version: 1, createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + 7200, writes: new Map()
+  })
+  t.match(newRecord({ ...parts, idleTimeout: 60, cookieMaxAge: 5 }, defaults, NOW, undefined), { idleTimeout: 60, cookieMaxAge: 5, expiresAt: NOW + 60 }, 'by timeouts of its own')
+  const past = { ...record, createdAt: NOW - 43_000, lastSeenAt: NOW - 5 }
+  t.match(newRecord(parts, defaults, NOW, past), { createdAt: NOW - 43_000, lastSeenAt: NOW, expiresAt: NOW + 200 }, 'an age that runs on ends it')
+  t.match(newRecord(parts, defaults, NOW - 9, past), { lastSeenAt: NOW - 5, expiresAt: NOW + 200 }, 'and no clock that is behind sets it back')
+})
+
+t.test('a record after a change that nobody came before is known whole', async t => {
+  const change = aChange({ delete: ['list'] })
+  t.strictSame(knownRecord(record, change, 5), changedRecord(change, 5))
+})
+
+t.test('where others wrote before the change, what is known of the data is old, and so is the version that says so', async t => {
+  const change = aChange({ delete: ['list'] })
+  const known = knownRecord(record, change, 7)
+  t.equal(known.version, 4)
+  t.strictSame(known.data, new Map([['a', text(2)]]))
+})
+
+t.test('where the change was made on what others had written, their settings and instants are known and not all of their data', async t => {
+  const theirs = {
+    ...record, data: new Map([['a', text(9)], ['theirs', text(1)], ['list', text([1])]]), version: 6, idleTimeout: 60, lastSeenAt: NOW + 5, expiresAt: NOW + 65
+  }
+  const known = knownRecord(record, aChange({ base: theirs }), 7)
+  t.match(known, { version: 4, idleTimeout: 60, lastSeenAt: NOW + 5, expiresAt: NOW + 65 })
+  t.strictSame(known.data, new Map([['a', text(2)], ['list', text([1])]]))
+})
+
+t.test('a change that was made on less than is known by now adds to that, and its version stays behind', async t => {
+  const newer = { ...record, version: 5, data: new Map([...record.data, ['mine', text(1)]]) }
+  const known = knownRecord(newer, aChange(), 6)
+  t.equal(known.version, 5)
+  t.strictSame(known.data, new Map([['a', text(2)], ['list', text([1])], ['mine', text(1)]]))
 })

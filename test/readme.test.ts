@@ -155,7 +155,7 @@ t.test('the IAM policy allows four actions on one table, and nothing else', asyn
 })
 
 t.test('links inside the repository lead somewhere', async t => {
-  for (const file of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/design.md', 'docs/decisions/0012-dependencies.md']) {
+  for (const file of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/design.md', 'docs/reliability.md', 'docs/decisions/0012-dependencies.md']) {
     for (const [, target = ''] of read(file).matchAll(/\]\(([^)]+)\)/g)) {
       if (/^\w+:/.test(target)) continue
       const [path = '', anchor] = target.split('#')

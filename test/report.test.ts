@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createProcessLog, createUnknownNotice, type Log } from '../lib/report.js'
+import { createNotice, createProcessLog, type Log } from '../lib/report.js'
 
 /** A log that keeps its lines. */
 function createLog (): Log & { lines: Array<readonly [Record<string, unknown>, string]> } {
@@ -21,10 +21,10 @@ t.test('a process is warned once of each text, with a code and without details',
   ])
 })
 
-t.test('tokens without a session are told of at once, then at most once a minute with their count', async t => {
+t.test('what means something in numbers is told of at once, then at most once a minute with its count', async t => {
   let ms = Date.UTC(2026, 0, 2)
   const log = createLog()
-  const notice = createUnknownNotice(() => ms)
+  const notice = createNotice(() => ms, 'Tokens came in for which there is no session')
   notice(log, 'first')
   t.strictSame(log.lines.splice(0), [[{ loggableId: 'first', count: 1 }, 'Tokens came in for which there is no session']])
   for (let index = 0; index < 500; index++) notice(log, 'many')
@@ -39,9 +39,9 @@ t.test('tokens without a session are told of at once, then at most once a minute
   t.strictSame(log.lines.map(([details]) => details), [{ loggableId: 'alone', count: 1 }], 'the count begins anew')
 })
 
-t.test('two registrations count for themselves', async t => {
+t.test('each notice counts for itself', async t => {
   const log = createLog()
-  createUnknownNotice(() => 0)(log, 'a')
-  createUnknownNotice(() => 0)(log, 'b')
+  createNotice(() => 0, 'Many')(log, 'a')
+  createNotice(() => 0, 'Many')(log, 'b')
   t.strictSame(log.lines.map(([details]) => details), [{ loggableId: 'a', count: 1 }, { loggableId: 'b', count: 1 }])
 })

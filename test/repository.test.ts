@@ -8,7 +8,7 @@ import { NO_SUCCESSOR, type Layout } from '../lib/item.js'
 import { hash } from '../lib/token.js'
 import type { RecordChange, SessionRecord, StoredValue } from '../types/repository.js'
 import { clientConfig, createTable, onEachEngine, startDynalite, type Engine } from './support/engines.js'
-import { FaultProxy } from './support/proxy.js'
+import { FaultProxy, faults } from './support/proxy.js'
 
 const NOW = 1_767_323_045
 const UNAVAILABLE = { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503 }
@@ -120,7 +120,7 @@ onEachEngine(t, async (t, engine) => {
     for (const { action, input } of calls) {
       const condition: unknown = input['ConditionExpression']
       if (action === 'PutItem') t.match(condition, /^attribute_not_exists\(#n0\)$/)
-      else if (action === 'UpdateItem') t.match(condition, /^attribute_exists\(#n\d\) AND /)
+      else if (action === 'UpdateItem') t.match(condition, /^attribute_type\(#n\d,:v\d\) AND /)
       else if (action === 'DeleteItem') t.match(condition, /^attribute_not_exists\(#n0\)$/)
     }
   })
@@ -153,6 +153,34 @@ onEachEngine(t, async (t, engine) => {
     t.match(answer, { done: false, record: { version: 2 } })
     t.same(proxy.take(), ['UpdateItem', 'GetItem'])
     t.same((await repository.load(record.key, true))?.data.get('a key with a number 7'), { S: 'one' })
+  })
+
+  await t.test('a save on condition of a stored value is refused where that is another, and tells what stands there', async t => {
+    const { repository, proxy, stored } = await setUp(t, engine)
+    const record = await stored()
+    const increment = makeChange(record, { count: { S: '2' } }, { expected: new Map([['count', { S: '1' }], ['new', undefined]]) })
+    t.same(await repository.save(record.key, increment), { done: true, version: 2 })
+    t.same(proxy.take(), ['UpdateItem'])
+    t.match(await repository.save(record.key, increment), { done: false, record: { version: 2, data: new Map([['count', { S: '2' }]]) } })
+    t.same(proxy.take(), ['UpdateItem', 'GetItem'])
+  })
+
+  await t.test('a save on condition of a stored value whose answer was lost has happened once, though its condition does not hold any more', async t => {
+    const { repository, proxy, stored, item, loseAnswers } = await setUp(t, engine)
+    const record = await stored()
+    loseAnswers('UpdateItem', 1)
+    const change = makeChange(record, { count: { S: '2' } }, { expected: new Map([['count', { S: '1' }]]) })
+    t.same(await repository.save(record.key, change), { done: true, version: 2 })
+    t.same(proxy.take(), ['UpdateItem', 'UpdateItem', 'GetItem'])
+    t.match(await item(record.key), { ver: { N: '2' }, data: { M: { count: { S: '2' } } } })
+  })
+
+  await t.test('a save on condition of the version is refused where that is another, whatever keys were written', async t => {
+    const { repository, stored } = await setUp(t, engine)
+    const record = await stored()
+    t.same(await repository.save(record.key, makeChange(record, { a: { S: '1' } }, { sameVersion: true })), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(record, { b: { S: '1' } }, { sameVersion: true })), { done: false, record: { version: 2 } })
+    t.same([...(await repository.load(record.key, true))?.data.keys() ?? []].sort(), ['a', 'count'])
   })
 
   await t.test('changes of different keys on the same base both stay', async t => {
@@ -411,6 +439,36 @@ t.test('what may come in place of an answer', async t => {
     await t.rejects(repository.save(record.key, makeChange(record, { big: { S: 'x'.repeat(1000) } })), TOO_LARGE)
     t.same(proxy.take(), [])
     t.match(await repository.save(record.key, makeChange(record, { big: { S: 'x'.repeat(500) } })), { done: true })
+  })
+
+  await t.test('all calls of an operation share its time limit: a deciding read has what the write left', async t => {
+    const { repository, proxy, stored } = await setUp(t, engine, { timeout: 0.3 })
+    const record = await stored()
+    const gone = await stored()
+    await repository.destroy(gone.key)
+    const next = newKey()
+    await repository.replace(record.key, { next, base: record, sameVersion: false, now: NOW })
+    proxy.take()
+    const calls = {
+      PutItem: async () => await repository.create(makeRecord({}, { key: record.key }), NOW),
+      UpdateItem: async () => await repository.save(gone.key, makeChange(gone, { count: { S: '2' } })),
+      DeleteItem: async () => await repository.destroy(record.key)
+    } as const
+    for (const [action, call] of Object.entries(calls)) {
+      proxy.meet(action as keyof typeof calls, faults.delayAfter(200))
+      proxy.meet('GetItem', faults.hang)
+      const start = performance.now()
+      await t.rejects(async () => await call(), { ...UNAVAILABLE, cause: { name: 'TimeoutError', message: 'No answer within 0.3 s.' } }, action)
+      const took = performance.now() - start
+      t.ok(took > 280 && took < 450, `${action}: ${took} ms`)
+      t.same(proxy.take(), [action, 'GetItem'])
+    }
+    proxy.meet('UpdateItem', faults.delayAfter(200))
+    proxy.meet('GetItem', faults.hang)
+    const start = performance.now()
+    await t.rejects(repository.replace(record.key, { next: newKey(), base: record, sameVersion: false, now: NOW }), UNAVAILABLE)
+    t.ok(performance.now() - start < 450)
+    t.equal(await repository.load(record.key, true).then(found => found?.next), next, 'and the next operation has all of its own')
   })
 
   await t.test('a service that does not answer ends at the time limit', async t => {

@@ -8,7 +8,7 @@ import type { SessionRecord } from '../types/repository.js'
 const NOW = 1_800_000_000
 
 const settings: SessionSettings = {
-  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, formats: createFormats('json'), tokens: new Tokens(32, undefined)
+  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, conflict: 'merge', formats: createFormats('json'), tokens: new Tokens(32, undefined)
 }
 
 const text = (value: unknown) => ({ S: JSON.stringify(value) })
@@ -245,4 +245,58 @@ t.test('assigning counts, reading does not', async t => {
   assign(state, 'a', 1)
   state.regenerate(true)
   t.equal(state.changeCount, 2)
+})
+
+t.test('with conflict "reject" a save is planned on the version that was read, and else on any', async t => {
+  for (const conflict of ['merge', 'reject'] as const) {
+    const { state, record } = stored({}, { ...settings, conflict })
+    assign(state, 'b', 1)
+    const { change } = planned(state.plan(NOW, false), 'save')
+    t.same([change.sameVersion, change.base], [conflict === 'reject', record])
+    t.equal(planned(state.plan(NOW, true), 'save').change.sameVersion, conflict === 'reject')
+    t.equal(change.expected, undefined)
+    const touched = stored({}, { ...settings, conflict })
+    t.equal(touched.state.plan(NOW + 720, false).kind, 'touch', 'renewing changes no data')
+  }
+})
+
+t.test('what could not be read is not to be changed, and says why', async t => {
+  const state = new SessionState(settings)
+  t.doesNotThrow(() => { state.assertReadable() })
+  state.unread = new Error('cut off')
+  t.throws(() => { state.assertReadable() }, { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503, cause: state.unread })
+})
+
+t.test('who asks is told of every change, and of nothing else', async t => {
+  const { state } = stored()
+  let changes = 0
+  assign(state, 'a', 2)
+  state.onChange = () => { changes += 1 }
+  state.values.get('list')
+  state.plan(NOW, false)
+  state.touch()
+  t.equal(changes, 0)
+  assign(state, 'a', 3)
+  state.chooseMaxAge(60)
+  state.regenerate(true)
+  t.equal(changes, 3)
+  state.onChange = undefined
+  assign(state, 'a', 4)
+  t.equal(changes, 3)
+})
+
+t.test('saying how long the cookie is to live is a change, which outlives the record that it was said for', async t => {
+  const { state } = stored()
+  state.chooseMaxAge(60)
+  t.same(planned(state.plan(NOW, false), 'save').change.settings, { cookieMaxAge: 60 })
+  state.forget()
+  assign(state, 'a', 1)
+  t.equal(planned(state.plan(NOW, false), 'create').record.cookieMaxAge, 60)
+})
+
+t.test('a plan for a session whose id was taken away gives it another', async t => {
+  const state = new SessionState(settings)
+  const { record } = planned(state.plan(NOW, true), 'create')
+  t.match(record.key, /^[\w-]{43}$/)
+  t.same([record.key, state.status], [state.key, 'blank'])
 })

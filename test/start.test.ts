@@ -296,9 +296,9 @@ t.test('the start', async t => {
       await app.register(dynamoSession, { table: 'sessions', client, verify: false })
       let closed = 0
       const close = app.sessions.close.bind(app.sessions)
-      app.sessions.close = () => {
+      app.sessions.close = async () => {
         closed += 1
-        close()
+        await close()
       }
       if (isReady) await app.ready()
       await app.close()

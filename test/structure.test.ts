@@ -11,10 +11,10 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
  * the moment to ask what it is below of.
  */
 const ORDER = [
-  'testing/index', 'testing/contract', 'testing/writing', 'testing/records', 'testing/memory',
+  'testing/index', 'testing/contract', 'testing/writing', 'testing/expecting', 'testing/records', 'testing/memory',
   'index',
-  'lib/start', 'lib/lifecycle', 'lib/manager', 'lib/keeper',
-  'lib/visit', 'lib/table', 'lib/transport', 'lib/writer', 'lib/face',
+  'lib/start', 'lib/lifecycle', 'lib/answer', 'lib/seat', 'lib/manager', 'lib/keeper',
+  'lib/visit', 'lib/table', 'lib/transport', 'lib/writer', 'lib/renewals', 'lib/updater', 'lib/queue', 'lib/losses', 'lib/turns', 'lib/face',
   'lib/options', 'lib/session', 'lib/plan', 'lib/own', 'lib/values', 'lib/codec', 'lib/native', 'lib/json',
   'lib/client', 'lib/repository', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
   'lib/cookie', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline',
@@ -30,6 +30,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@aws-sdk/client-dynamodb': ['lib/client', 'lib/repository', 'lib/table'],
   '@aws-sdk/util-dynamodb': ['lib/native'],
   'node:crypto': ['lib/token'],
+  'node:stream/consumers': ['lib/client'],
+  'node:zlib': ['lib/client'],
   '@fastify/cookie': ['lib/token'],
   cookie: ['lib/cookie'],
   vary: ['lib/transport'],
@@ -43,7 +45,7 @@ const FREE = ['node:timers/promises', 'node:util']
 
 /** Rooms whose test file has another name than theirs. What only lists exports is tested where they are used. */
 const TESTS: Readonly<Record<string, string>> = {
-  index: 'plugin', 'testing/index': 'contract', 'testing/memory': 'contract', 'testing/writing': 'contract', 'testing/records': 'contract'
+  index: 'plugin', 'lib/answer': 'lifecycle', 'lib/seat': 'lifecycle', 'testing/index': 'contract', 'testing/memory': 'contract', 'testing/writing': 'contract', 'testing/expecting': 'contract', 'testing/records': 'contract'
 }
 
 const LONGEST_ROOM = 220

@@ -95,7 +95,7 @@ t.test('a token under an older secret is known as outdated', async t => {
   t.match(transport.read(cookieOf(old.makeToken())), { token: { outdated: true } })
 })
 
-t.test('a companion names the written version of its own session, and of no other', async t => {
+t.test('a companion names the written version of its own session, and of another that something was written, and no more', async t => {
   const { transport, makeToken } = setUp()
   const token = makeToken()
   const key = hash(token)
@@ -107,9 +107,11 @@ t.test('a companion names the written version of its own session, and of no othe
   const other = hash(makeToken()).slice(0, 8)
   for (const value of ['', '.', '1', `${naming}`, `${naming}.`, `${naming}.0`, `${naming}.01`, `${naming}.-1`, `${naming}.1.5`, `${naming}.1e3`, `${naming}.1 2`,
     `${naming}.1000000000000000`, `${naming}.${'9'.repeat(400)}`, `${naming}.NaN`, `${naming}.Infinity`, `${naming}.1%0A`, `${naming.slice(1)}.1`, `x${naming}.1`,
-    `${key}.1`, `${other}.1`, '%', 'x'.repeat(100_000)]) {
+    `${key}.1`, '%', 'x'.repeat(100_000)]) {
     t.equal(versionOf(value), undefined, value.slice(0, 50))
   }
+  t.equal(versionOf(`${other}.7`), 0, 'its answer may have come after that of a log-in')
+  t.equal(versionOf(`${other}.7; ${COOKIE_NAME}-v=${naming}.3`), 3)
   t.equal(transport.writtenVersion(transport.read(cookieOf(token)), key), undefined, 'no companion')
   t.equal(transport.writtenVersion(transport.read({}), key), undefined, 'no cookie')
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createFormats, type Format } from '../lib/codec.js'
 import { jsonFormat } from '../lib/json.js'
 import { nativeFormat } from '../lib/native.js'
-import { Values } from '../lib/values.js'
+import { isSameStored, Values } from '../lib/values.js'
 import type { StoredValue } from '../types/repository.js'
 
 const NOTHING = { set: new Map(), delete: [] }
@@ -408,4 +408,102 @@ t.test('keys of which it is not known whether they are stored are written again,
   t.ok(values.isDoubted('a') && values.moved(jsonFormat, true).isDoubted('new'))
   values.settle(values.changes())
   t.strictSame(values.changes(), NOTHING)
+})
+
+t.test('what is to be written under one key is known without the others', async t => {
+  const format = createCounting()
+  const values = new Values(format, json({ read: [1], set: 1, same: 1, deleted: 1, untouched: [1] }))
+  values.get('read')
+  values.set('set', 2)
+  values.set('same', 1)
+  values.delete('deleted')
+  values.set('new', [])
+  t.strictSame(['set', 'deleted', 'new'].map(key => values.pending(key)), [{ encoded: { S: '2' } }, { encoded: undefined }, { encoded: { S: '[]' } }])
+  t.strictSame(['read', 'same', 'untouched', 'absent'].map(key => values.pending(key)), [undefined, undefined, undefined, undefined])
+  ;(values.get('read') as number[]).push(2)
+  t.strictSame(values.pending('read'), { encoded: { S: '[1,2]' } })
+  format.take()
+  values.pending('set')
+  t.same(format.take().encoded, [], 'what cannot change in place was encoded when it was set')
+})
+
+t.test('under a key in doubt something is to be written, whatever it is', async t => {
+  const values = open({ a: 1 })
+  values.doubt(['a', 'absent'])
+  t.strictSame([values.pending('a'), values.pending('absent')], [undefined, { encoded: undefined }], 'save where it is stored and was never asked for')
+  t.equal(values.get('a'), 1)
+  t.strictSame(values.pending('a'), { encoded: { S: '1' } })
+})
+
+t.test('a copy of one value is its own', async t => {
+  const values = open({ cart: ['apple'], other: [1] })
+  const copy = values.copyOf('cart') as string[]
+  copy.push('pear')
+  t.same(cart(values), ['apple'])
+  const mine = ['plum']
+  values.set('cart', mine)
+  t.strictSame(values.copyOf('cart'), ['plum'])
+  t.not(values.copyOf('cart'), mine)
+  values.delete('cart')
+  t.equal(values.copyOf('cart'), undefined)
+  t.equal(values.copyOf('absent'), undefined)
+})
+
+t.test('what an update has written takes the place of what there was, and goes on being seen', async t => {
+  for (const data of [{ cart: ['apple'] }, {}]) {
+    const values = open(data)
+    const before = values.get('cart') as string[] | undefined
+    const written = ['pear']
+    values.hold('cart', written, values.mark('cart'))
+    values.settle({ set: json({ cart: written }), delete: [] })
+    t.equal(values.get('cart'), written)
+    t.strictSame(values.changes(), NOTHING)
+    before?.push('lost')
+    t.strictSame(values.changes(), NOTHING, 'what was in hand before is the session\'s no more')
+    written.push('plum')
+    t.same(changesOf(values).set, { cart: ['pear', 'plum'] })
+  }
+})
+
+t.test('an update that deleted a key leaves none', async t => {
+  const values = open({ cart: ['apple'] })
+  values.get('cart')
+  values.hold('cart', undefined, values.mark('cart'))
+  values.settle({ set: new Map(), delete: ['cart'] })
+  t.same([values.has('cart'), values.keys()], [false, []])
+  t.strictSame(values.changes(), NOTHING)
+})
+
+t.test('what the application has assigned or deleted since the mark stands', async t => {
+  for (const [act, after] of [
+    [(values: Values) => { values.set('a', 7) }, 7],
+    [(values: Values) => { values.set('a', 1) }, 1],
+    [(values: Values) => { values.delete('a') }, undefined]
+  ] as const) {
+    const values = open({ a: 1 })
+    const mark = values.mark('a')
+    act(values)
+    values.hold('a', 2, mark)
+    t.equal(values.get('a'), after)
+  }
+  const values = open({ a: 1 })
+  values.delete('a')
+  const mark = values.mark('a')
+  values.set('a', 1)
+  values.delete('a')
+  values.hold('a', 2, mark)
+  t.equal(values.get('a'), 2, 'where it is as it was, the update is the later one')
+})
+
+t.test('two stored forms are the same where they stand for the same value, or both for none', async t => {
+  t.equal(isSameStored(jsonFormat, undefined, undefined), true)
+  t.equal(isSameStored(jsonFormat, { S: '1' }, undefined), false)
+  t.equal(isSameStored(jsonFormat, undefined, { S: 'null' }), false)
+  t.equal(isSameStored(jsonFormat, { S: '{"a":1,"b":2}' }, { S: '{"b":2,"a":1}' }), true)
+  t.equal(isSameStored(jsonFormat, { S: '[1,2]' }, { S: '[2,1]' }), false)
+  t.equal(isSameStored(jsonFormat, { S: 'not JSON' }, { S: 'not JSON' }), true, 'the same text needs no reading')
+  t.equal(isSameStored(jsonFormat, { S: 'not JSON' }, { S: '1' }), false)
+  t.equal(isSameStored(nativeFormat, { N: '1.0' }, { N: '1' }), true)
+  t.equal(isSameStored(nativeFormat, { SS: ['a', 'b'] }, { SS: ['b', 'a'] }), true)
+  t.equal(isSameStored(nativeFormat, { B: new Uint8Array([1]) }, { B: new Uint8Array([2]) }), false)
 })

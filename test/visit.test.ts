@@ -318,7 +318,7 @@ t.test('what could not be written is tried again where the application has chang
   t.same(stage.repository.take(), ['save'])
 })
 
-t.test('a request that comes late with the token of a replaced session starts no session of its own, unless it asks for one', async t => {
+t.test('a request that comes late with the token of a replaced session starts no session of its own, unless it regenerates', async t => {
   const stage = setKeeper()
   const { visit, open } = await openStored(stage)
   await visit.session.regenerate()
@@ -332,8 +332,10 @@ t.test('a request that comes late with the token of a replaced session starts no
   t.same(stage.log.messages, ['Changes were dropped, because their session has ended meanwhile'])
   const saved = await open()
   saved.session.set('count', 1)
-  await saved.session.save()
-  t.match(saved.takeDelivery(), { token: { id: saved.session.id } })
+  await t.rejects(saved.session.save(), { code: 'FST_DYNAMODB_SESSION_GONE' }, 'as where the session is replaced after the read')
+  await t.rejects(saved.session.update('count', () => 2), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  await saved.settle(false)
+  t.same([stage.repository.take(), saved.takeDelivery(), saved.isUnsaved(true)], [['load'], {}, false])
   const login = await open()
   await login.session.regenerate()
   login.session.set('userId', 'u')
@@ -515,4 +517,317 @@ t.test('without an idle timeout, a session that has one of its own is renewed in
     await (await open()).settle(false)
     t.same(stage.repository.take(), calls)
   }
+})
+
+/** Lets what is under way come to where it waits. */
+const settleDown = async (): Promise<void> => { await new Promise(resolve => setImmediate(resolve)) }
+
+const increment = (value: unknown): number => Number(value ?? 0) + 1
+
+t.test('an update of a blank session creates one with that value, and the next ones go by what is stored', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  t.equal(await visit.session.update('count', increment), 1)
+  t.same(repository.take(), ['create'])
+  t.equal(await visit.session.update('count', async value => increment(value)), 2)
+  t.same(repository.take(), ['save'])
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { key: visit.session.loggableId, version: 2 } })
+  await visit.settle(false)
+  t.same(repository.take(), [])
+})
+
+t.test('an update that gives a blank session no value makes none', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  t.equal(await visit.session.update('count', value => value), undefined)
+  t.same([visit.state.status, visit.session.id], ['blank', undefined])
+  visit.session.set('count', 1)
+  t.equal(await visit.session.update('count', () => undefined), undefined)
+  t.same([visit.session.keys(), visit.isUnsaved(true)], [[], false])
+  await visit.settle(false)
+  t.same([repository.take(), visit.takeDelivery()], [[], {}])
+})
+
+t.test('an update of a session that is yet to be created creates it with all that it has, its own value as the base', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  visit.session.set('count', 5)
+  visit.session.set('userId', 'u')
+  t.equal(await visit.session.update('count', increment), 6)
+  t.same(repository.take(), ['create'])
+  await visit.settle(false)
+  const { id = '', key = '' } = visit.state
+  t.same((await keeper.open(id, key, log)).visit.session.data(), { count: 6, userId: 'u' })
+})
+
+t.test('a session that an update could not create is created at the end, if the table answers then', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  repository.meet('create', 'fail before')
+  await t.rejects(visit.session.update('count', increment), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  await visit.settle(false)
+  t.same(repository.take(), ['create', 'create'])
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id } })
+})
+
+t.test('an update of a stored session writes at once, its own key only, and what else has changed at the end', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  t.equal(await visit.session.update('count', increment), 2)
+  t.same(stage.repository.take(), ['save'])
+  visit.session.set('userId', 'u')
+  t.equal(await visit.session.update('count', increment), 3)
+  t.same((await open()).session.data(), { count: 3 })
+  stage.repository.take()
+  await visit.settle(false)
+  t.same(stage.repository.take(), ['save'])
+  t.same((await open()).session.data(), { count: 3, userId: 'u' })
+  t.match(visit.takeDelivery(), { wrote: { version: 4 } })
+})
+
+t.test('an update after regenerate carries that out first, and goes by what is kept', async t => {
+  for (const [keep, value] of [[true, 2], [['count'], 2], [false, 1]] as const) {
+    const stage = setKeeper()
+    const { visit, open, id, key } = await openStored(stage, { count: 1 })
+    await visit.session.regenerate(keep)
+    t.equal(await visit.session.update('count', increment), value)
+    t.same(stage.repository.take(), ['create', 'replace', 'save'])
+    t.not(visit.session.id, id)
+    t.equal((await stage.repository.load(key, true))?.next, visit.session.loggableId)
+    t.same((await open()).session.data(), {})
+    t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { key: visit.session.loggableId, version: 2 } })
+    stage.repository.take()
+    await visit.settle(false)
+    t.same(stage.repository.take(), [])
+  }
+})
+
+t.test('an update after a regenerate that is refused asks for nothing and writes nothing', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  const other = await open()
+  await other.session.regenerate(true)
+  await other.session.save()
+  await visit.session.regenerate(true)
+  let asked = 0
+  await t.rejects(visit.session.update('count', value => {
+    asked += 1
+    return increment(value)
+  }), { code: 'FST_DYNAMODB_SESSION_CONFLICT' })
+  t.equal(asked, 0)
+  t.same(stage.repository.take().filter(call => call === 'save'), [])
+})
+
+t.test('an update after regenerate of a blank session creates one', async t => {
+  const { keeper, repository, log } = setKeeper()
+  const visit = keeper.blank(log)
+  await visit.session.regenerate()
+  t.equal(await visit.session.update('count', increment), 1)
+  t.same(repository.take(), ['create'])
+})
+
+t.test('an update after destroy begins a new session', async t => {
+  const stage = setKeeper()
+  const { visit, id, key } = await openStored(stage, { count: 1 })
+  await visit.session.destroy()
+  t.equal(await visit.session.update('count', increment), 1)
+  t.same(stage.repository.take(), ['destroy', 'create'])
+  t.not(visit.session.id, id)
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id } })
+  t.equal(await stage.repository.load(key, true), null)
+})
+
+t.test('an update after the end of the request writes all the same, and nothing is lost', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  await visit.settle(false)
+  t.equal(await visit.session.update('count', increment), 2)
+  t.same(stage.repository.take(), ['save'])
+  t.equal(visit.isUnsaved(true), false)
+  t.same((await open()).session.data(), { count: 2 })
+  const blank = stage.keeper.blank(stage.log)
+  await blank.settle(false)
+  await blank.session.update('count', increment)
+  t.equal(blank.isUnsaved(true), false)
+  t.same([blank.state.status, blank.session.version], ['settled', 1])
+})
+
+t.test('an update of what no record can have as a key asks for nothing', async t => {
+  const stage = setKeeper()
+  const { visit } = await openStored(stage)
+  for (const session of [visit.session, stage.keeper.blank(stage.log).session]) {
+    for (const key of ['', 'k'.repeat(256), '\ud800', 5, undefined]) {
+      await t.rejects(session.update(key as never, () => t.fail('It was asked.') as never), { code: 'FST_DYNAMODB_SESSION_BAD_KEY' })
+    }
+  }
+  t.same(stage.repository.take(), [])
+})
+
+t.test('an update by a late request of a replaced session asks for nothing, and one after regenerate begins anew', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  await visit.session.regenerate(true)
+  await visit.session.save()
+  const late = await open()
+  await t.rejects(late.session.update('count', () => t.fail('It was asked.') as never), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  await late.session.regenerate()
+  t.equal(await late.session.update('count', increment), 1)
+  t.match(late.takeDelivery(), { token: { id: late.session.id } })
+})
+
+t.test('what the application throws is what an update rejects with, and the request goes on', async t => {
+  for (const open of [
+    async (stage: ReturnType<typeof setKeeper>) => (await openStored(stage, { count: 1 })).visit,
+    async (stage: ReturnType<typeof setKeeper>) => stage.keeper.blank(stage.log)
+  ]) {
+    const stage = setKeeper()
+    const visit = await open(stage)
+    const before = visit.session.data()
+    await t.rejects(visit.session.update('count', () => { throw new RangeError('broken') }), new RangeError('broken'))
+    await t.rejects(visit.session.update('count', async () => { throw new RangeError('broken') }), new RangeError('broken'))
+    await t.rejects(visit.session.update('count', () => 5n as never), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE' })
+    t.same(visit.session.data(), before)
+    await visit.settle(false)
+    t.same(stage.repository.take(), [])
+  }
+})
+
+t.test('updates that are not awaited run in their order with other acts, and the end of the request waits for them', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  let answer = (): void => {}
+  const held = new Promise<void>(resolve => { answer = resolve })
+  visit.session.set('userId', 'u')
+  const acts = [
+    visit.session.save(),
+    visit.session.update('count', async value => {
+      await held
+      return increment(value)
+    }),
+    visit.session.update('count', increment)
+  ]
+  let isSettled = false
+  visit.session.set('any:last', true)
+  const settled = visit.settle(false).then(() => { isSettled = true })
+  await settleDown()
+  t.same([isSettled, stage.repository.take()], [false, ['save']])
+  answer()
+  await settled
+  t.same(await Promise.all(acts), [undefined, 2, 3])
+  t.same(stage.repository.take(), ['save', 'save'], 'the first save had it all')
+  t.same((await open()).session.data(), { count: 3, userId: 'u', 'any:last': true })
+})
+
+t.test('a save while the application is asked for an update writes what else there is, and the update follows', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  visit.session.set('userId', 'u')
+  t.equal(await visit.session.update('count', async value => {
+    await visit.session.save()
+    t.same((await open()).session.data(), { count: 1, userId: 'u' })
+    stage.repository.take()
+    return increment(value)
+  }), 2)
+  t.same(stage.repository.take(), ['save'])
+  t.equal(visit.session.version, 3)
+  await visit.settle(false)
+  t.same((await open()).session.data(), { count: 2, userId: 'u' })
+})
+
+t.test('an act that is called later in the answer, after something else was awaited, is waited for no longer than an operation takes', async t => {
+  const stage = setKeeper({ timeout: 0.03 })
+  const { visit, open } = await openStored(stage, { count: 1 })
+  visit.session.set('userId', 'u')
+  const start = performance.now()
+  t.equal(await visit.session.update('count', async value => {
+    await settleDown()
+    await visit.session.save()
+    return increment(value)
+  }), 2)
+  const took = performance.now() - start
+  t.ok(took >= 25 && took < 1000, `${took} ms`)
+  t.same((await open()).session.data(), { count: 2, userId: 'u' })
+})
+
+t.test('an update of another key while the application is asked for one writes both', async t => {
+  const stage = setKeeper({ timeout: 0.03 })
+  const { visit, open } = await openStored(stage, { count: 1 })
+  t.equal(await visit.session.update('count', async value => {
+    t.equal(await visit.session.update('any:total', total => Number(total ?? 100) + 1), 101)
+    return increment(value)
+  }), 2)
+  t.same(stage.repository.take(), ['save', 'save'])
+  t.same((await open()).session.data(), { count: 2, 'any:total': 101 })
+})
+
+t.test('a destroy while the application is asked stands, and nothing is written after it', async t => {
+  const stage = setKeeper()
+  const { visit, key } = await openStored(stage, { count: 1 })
+  await t.rejects(visit.session.update('count', async value => {
+    await visit.session.destroy()
+    return increment(value)
+  }), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  await visit.settle(false)
+  t.same(stage.repository.take(), ['destroy'])
+  t.same(visit.takeDelivery(), { token: 'clear' })
+  t.equal(await stage.repository.load(key, true), null)
+})
+
+t.test('a reload while the application is asked has it asked anew, with what was read', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  const other = await open()
+  other.session.set('count', 5)
+  await other.save()
+  stage.repository.take()
+  const given: unknown[] = []
+  t.equal(await visit.session.update('count', async value => {
+    if (given.push(value) === 1) await visit.session.reload()
+    return increment(value)
+  }), 6)
+  t.same(given, [1, 5])
+  t.same(stage.repository.take(), ['load', 'save'])
+})
+
+t.test('a regenerate while the application is asked is carried out at the end, and the update says that it was not', async t => {
+  const stage = setKeeper()
+  const { visit, id } = await openStored(stage, { count: 1 })
+  await t.rejects(visit.session.update('count', async value => {
+    await visit.session.regenerate(true)
+    return increment(value)
+  }), { code: 'FST_DYNAMODB_SESSION_GONE' })
+  t.same(stage.repository.take(), [])
+  await visit.settle(false)
+  t.same(stage.repository.take(), ['create', 'replace'])
+  t.not(visit.session.id, id)
+  t.same(visit.session.data(), { count: 1 })
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id } })
+})
+
+t.test('an update of unknown outcome leaves nothing to be written, and the next one finds out', async t => {
+  const stage = setKeeper()
+  const { visit, open } = await openStored(stage, { count: 1 })
+  stage.repository.meet('save', 'fail after')
+  await t.rejects(visit.session.update('count', increment), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  t.equal(visit.isUnsaved(true), false)
+  const given: unknown[] = []
+  t.equal(await visit.session.update('count', value => {
+    given.push(value)
+    return increment(value)
+  }), 3)
+  t.same(given, [1, 2])
+  await visit.settle(false)
+  t.same((await open()).session.data(), { count: 3 })
+})
+
+t.test('a destroy that failed and an update that worked after it leave a session whose token is sent', async t => {
+  const stage = setKeeper()
+  const visit = stage.keeper.blank(stage.log)
+  visit.session.set('count', 1)
+  await visit.session.save()
+  stage.repository.meet('destroy', 'fail before')
+  await t.rejects(visit.session.destroy(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+  t.equal(await visit.session.update('count', increment), 2)
+  await visit.settle(false)
+  t.match(visit.takeDelivery(), { token: { id: visit.session.id }, wrote: { version: 2 } })
 })

@@ -1,5 +1,6 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict'
 import type { Repository } from '../types/repository.js'
+import { expecting } from './expecting.js'
 import { aChange, aRecord, aRenewal, facts, NOW, text, type Promised } from './records.js'
 import { refusing, replacing, saving } from './writing.js'
 
@@ -27,6 +28,7 @@ export function repositoryContract (t: TestContext, make: () => Promise<Reposito
   creating(promise)
   saving(promise)
   refusing(promise)
+  expecting(promise)
   touching(promise)
   replacing(promise)
   destroying(promise)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { REPLACED_LIFE } from '../lib/commands.js'
 import { changedRecord } from '../lib/plan.js'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
@@ -25,7 +26,9 @@ class MemoryRepository implements Repository {
 
   async save (key: string, change: RecordChange): Promise<WriteAnswer> {
     const record = this.#read(key)
-    if (record === null || !isAlive(record, change.now) || !accepts(record, change.renewal)) return { done: false, record }
+    if (record === null || !isAlive(record, change.now) || !accepts(record, change.renewal) || !isAsExpected(record, change)) {
+      return { done: false, record }
+    }
     const version = record.version + 1
     this.#write(changedRecord({ ...change, base: record }, version))
     return { done: true, version }
@@ -67,6 +70,12 @@ class MemoryRepository implements Repository {
 
 function isAlive (record: SessionRecord, now: number): boolean {
   return record.next === undefined && record.expiresAt > now
+}
+
+/** Whether the record still is what the change was made on, as far as the change depends on it. */
+function isAsExpected ({ version, data }: SessionRecord, { base, sameVersion, expected }: RecordChange): boolean {
+  if (sameVersion === true && version !== base.version) return false
+  return [...expected ?? []].every(([key, value]) => isDeepStrictEqual(data.get(key), value))
 }
 
 /** Whether new instants may be written: computed from the timeouts that the record has, and not shorter unless meant. */

@@ -99,8 +99,12 @@ export interface DynamoSessionOptions {
    * reads what they wrote all the same.
    */
   consistentRead?: boolean | undefined
-  /** What happens to concurrent changes. Default and only choice `'merge'`: the last writer of the same key wins. */
-  conflict?: 'merge' | undefined
+  /**
+   * What becomes of concurrent changes. `'merge'`: changes of different keys all survive, of the same key the last one.
+   * `'reject'`: a save of a session whose data another request has changed since it was read is refused with a 409
+   * (`FST_DYNAMODB_SESSION_CONFLICT`). `update()` loses nothing under either. Default `'merge'`.
+   */
+  conflict?: 'merge' | 'reject' | undefined
   /**
    * How values are stored: `'json'` text for each key, `'native'` DynamoDB values (queryable; bytes, sets and big integers
    * survive), or a codec. It counts for new and regenerated records; a save keeps the format of its record, and a reader
@@ -114,8 +118,12 @@ export interface DynamoSessionOptions {
   maxSize?: number | undefined
   /** Most seconds that a DynamoDB operation may take, connection, queue, retries and body included. Default `3`. */
   timeout?: number | undefined
-  /** What a request with a token gets while DynamoDB cannot be read. Default and only choice `'error'`: a 503. */
-  readFailure?: 'error' | undefined
+  /**
+   * What a request with a token gets while DynamoDB cannot be read. `'error'`: a 503. `'anonymous'`: its handler runs with
+   * a blank session, in which every change is refused with a 503 (`FST_DYNAMODB_SESSION_UNAVAILABLE`), and the cookie
+   * stays. Default `'error'`.
+   */
+  readFailure?: 'error' | 'anonymous' | undefined
   /** Whether changes made by a handler that answers 5xx are saved. Default `false`. */
   saveOnServerError?: boolean | undefined
   /**

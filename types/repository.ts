@@ -53,6 +53,10 @@ export interface RecordChange {
   readonly renewal: Renewal | undefined
   /** The record on which the change was made. */
   readonly base: SessionRecord
+  /** Whether the record must still have the version of `base`. Without it, changes of different keys go side by side. */
+  readonly sameVersion?: boolean | undefined
+  /** Values, no lists or maps, that must still be stored as they are here; `undefined` for a key that must not be there. */
+  readonly expected?: ReadonlyMap<string, StoredValue | undefined> | undefined
   /** Epoch seconds. */
   readonly now: number
 }
@@ -89,7 +93,8 @@ export interface Repository {
   create (record: SessionRecord, now: number): Promise<boolean>
   /**
    * Sets and deletes the named keys and adds 1 to the version, on condition that the record is alive: it is there, is
-   * not replaced and has not expired. Keys that are not named stay as they are.
+   * not replaced and has not expired, and that it still is what `renewal`, `sameVersion` and `expected` name. Keys that
+   * are not named stay as they are.
    */
   save (key: string, change: RecordChange): Promise<WriteAnswer>
   /** Moves the instants of a living record. False where that is refused. */
@@ -104,5 +109,5 @@ export interface Repository {
   /** Rejects with what is wrong where records cannot be kept here. Called once, at start. */
   verify? (): Promise<void>
   /** Gives back what it holds. */
-  close? (): void
+  close? (): void | Promise<void>
 }

@@ -47,8 +47,29 @@ export interface SessionMembers {
   has (key: SessionKey): boolean
   /** Removes a key; false where it was not there. */
   delete (key: SessionKey): boolean
-  /** Gets a value and deletes it: once in this request, such as for a flash message. */
+  /**
+   * Gets a value and deletes it: once in this request, such as for a flash message. Strictly once among all requests:
+   * `update(key, value => { taken = value; return undefined })`.
+   */
   take<Key extends SessionKey> (key: Key): SessionValue<Key> | undefined
+  /**
+   * Changes one value by what it was, atomically, and resolves with the new value once that is written: of any number of
+   * concurrent increments each counts. `fn` gets the stored value, or what this request has put under the key and not
+   * written yet, as a copy of its own; it returns the new value, or a promise of it, and `undefined` deletes the key. Where
+   * another request gets ahead, `fn` runs again with the value as it is then, so it should have no other effect, and not call
+   * the session's methods.
+   *
+   * Writes at once, this key only: one UpdateItem; one strong GetItem where nothing is to be written; with each repetition
+   * one more of both. On a blank session it creates one. After `regenerate()` it first carries that out. Updates of one
+   * session wait for each other within a process. What `get` gave before is no longer the session's.
+   *
+   * @throws `FST_DYNAMODB_SESSION_CONFLICT` (409) where others got ahead a hundred times, `FST_DYNAMODB_SESSION_GONE` where
+   * the session has ended meanwhile, and whatever `fn` throws; nothing is written then.
+   * `FST_DYNAMODB_SESSION_UNAVAILABLE` (503) where DynamoDB does not answer: it may be written or not.
+   */
+  update<Key extends SessionKey> (
+    key: Key, fn: (value: SessionValue<Key> | undefined) => SessionValue<Key> | undefined | Promise<SessionValue<Key> | undefined>
+  ): Promise<SessionValue<Key> | undefined>
   /** The keys that have a value, in the order in which they were stored, then set. */
   keys (): SessionKey[]
   /** A deep copy of all values; changing it changes nothing. */

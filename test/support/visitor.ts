@@ -1,5 +1,5 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import { CookieJar } from 'tough-cookie'
+import { Cookie, CookieJar } from 'tough-cookie'
 
 const ORIGIN = 'https://shop.example'
 
@@ -23,10 +23,23 @@ export class Visitor {
   }
 
   async request (options: InjectOptions): Promise<LightMyRequestResponse> {
-    const cookie = this.cookieHeader()
-    const response = await this.#app.inject({ ...options, headers: { ...cookie === '' ? {} : { cookie }, ...options.headers } })
-    for (const text of setCookies(response)) this.#jar.setCookieSync(text, ORIGIN, { now: new Date(this.#now()) })
+    const response = await this.send(options)
+    this.receive(response)
     return response
+  }
+
+  /**
+   * Sends a request with the cookies of this moment, to this application or to another on the same table. Its answer reaches
+   * the jar by `receive()` only, so that a test decides in which order answers arrive.
+   */
+  async send (options: InjectOptions, app: FastifyInstance = this.#app): Promise<LightMyRequestResponse> {
+    const cookie = this.cookieHeader()
+    return await app.inject({ ...options, headers: { ...cookie === '' ? {} : { cookie }, ...options.headers } })
+  }
+
+  /** Puts the cookies of an answer into the jar. */
+  receive (response: LightMyRequestResponse): void {
+    for (const text of setCookies(response)) this.#jar.setCookieSync(withExpires(text, this.#now()), ORIGIN, { now: new Date(this.#now()) })
   }
 
   /** What the browser would send now. */
@@ -51,9 +64,17 @@ export class Visitor {
   }
 
   #alive () {
-    return this.#jar.getCookiesSync(ORIGIN, { expire: false })
-      .filter(cookie => Number(cookie.expiryTime(cookie.creation instanceof Date ? cookie.creation : undefined)) > this.#now())
+    return this.#jar.getCookiesSync(ORIGIN, { expire: false }).filter(cookie => Number(cookie.expiryTime()) > this.#now())
   }
+}
+
+/** The jar counts Max-Age from the first time that a cookie of this name was set; browsers count from the last. */
+function withExpires (text: string, now: number): Cookie | string {
+  const cookie = Cookie.parse(text)
+  if (typeof cookie?.maxAge !== 'number') return text
+  cookie.expires = new Date(cookie.maxAge <= 0 ? 0 : now + cookie.maxAge * 1000)
+  cookie.maxAge = null
+  return cookie
 }
 
 /** The Set-Cookie headers of an answer. */

@@ -15,6 +15,16 @@ test('members keep their types', () => {
   expect(session.version).type.toBe<number | undefined>()
 })
 
+test('update takes and gives what is unknown', () => {
+  expect(session.update('count', value => {
+    expect(value).type.toBe<unknown>()
+    return Number(value ?? 0) + 1
+  })).type.toBe<Promise<unknown>>()
+  expect(session.update).type.toBeCallableWith('anything', async () => ({ any: 'value' }))
+  expect(session.update).type.not.toBeCallableWith('anything', 5)
+  expect(session.update).type.not.toBeCallableWith(5, () => 5)
+})
+
 test('properties are unknown', () => {
   session['cart'] = ['apple']
   expect(session['cart']).type.toBe<unknown>()

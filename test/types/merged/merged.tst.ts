@@ -38,6 +38,26 @@ test('undefined deletes, by set and by assignment', () => {
   session.userId = undefined
 })
 
+test('update goes by the type of its key', () => {
+  expect(session.update('userId', value => {
+    expect(value).type.toBe<string | undefined>()
+    return `${value}!`
+  })).type.toBe<Promise<string | undefined>>()
+  expect(session.update('cart', async (value = []) => [...value, { name: 'apple', quantity: 1 }]))
+    .type.toBe<Promise<Array<{ name: string, quantity: number }> | undefined>>()
+  expect(session.update).type.toBeCallableWith('cart', () => undefined)
+  expect(session.update).type.toBeCallableWith('cart', async () => undefined)
+  expect(session.update).type.toBeCallableWith('save', (value?: boolean) => value !== true)
+  expect(session.update).type.not.toBeCallableWith('userID', () => 'u')
+  expect(session.update).type.not.toBeCallableWith('userId', () => 42)
+  expect(session.update).type.not.toBeCallableWith('userId', async () => 42)
+  expect(session.update).type.not.toBeCallableWith('userId', (value: number) => String(value))
+  expect(session.update).type.not.toBeCallableWith('userId', (value: string) => value)
+  expect(session.update).type.not.toBeCallableWith('userId', 'a value')
+  expect(session.update).type.not.toBeCallableWith('userId')
+  expect(session).type.toHaveProperty('update')
+})
+
 test('members keep their types beside the data', () => {
   expect(session.save()).type.toBe<Promise<void>>()
   expect(session.regenerate(['cart'])).type.toBe<Promise<void>>()
@@ -69,7 +89,9 @@ test('the plugin takes its options, and the name of a table for short', () => {
   expect(app.register).type.not.toBeCallableWith(dynamoSession, { table: 5 })
   expect(app.register).type.not.toBeCallableWith(dynamoSession, {})
   expect(app.register).type.not.toBeCallableWith(otherPlugin, 'sessions')
-  expect<{ table: string, conflict: 'reject' }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, conflict: 'reject', readFailure: 'anonymous' }>().type.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, conflict: 'overwrite' }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, readFailure: 'blank' }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
 })
 
 test('the manager gives sessions of the same type', async () => {

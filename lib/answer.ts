@@ -1,0 +1,95 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionRecord } from '../types/repository.js'
+import { errors, RETRY_AFTER_SECONDS } from './errors.js'
+import type { GoneReason } from './events.js'
+import type { Settings } from './options.js'
+import type { Delivery } from './plan.js'
+import type { OpenSeat, Seat } from './seat.js'
+import type { Arrival, Transport } from './transport.js'
+import type { Visit } from './visit.js'
+
+/** What a failure of ours takes away: they describe an answer that is not sent. */
+const ANSWER_HEADERS = ['etag', 'location', 'cache-control', 'content-encoding']
+
+/** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
+export function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply): void {
+  if (seat.told) return
+  seat.told = true
+  const { arrival: { came }, visit, used } = seat
+  if (visit !== undefined) deliver(seat, visit, settings, transport, request, reply)
+  // Nobody else is to get what was made for a visitor who could not be known.
+  if (used && visit?.state.unread !== undefined) transport.keepFromCaches(reply)
+  if (used || came || reply.hasHeader('set-cookie')) transport.vary(reply)
+}
+
+function deliver (
+  seat: OpenSeat, visit: Visit, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply
+): void {
+  const { way } = seat.arrival
+  const { token, wrote } = tokenStep(seat, visit, request)
+  seat.hasSent = token !== undefined || wrote !== undefined
+  if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
+  else if (token !== undefined) {
+    const life = cookieLife(token.record, settings.cookie.maxAge, settings.now() / 1000)
+    transport.sendToken(request, reply, way, visit.cookie, settings.tokens.sign(token.id), life)
+  }
+  if (wrote !== undefined && !settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
+}
+
+/** What is sent or cleared. Nothing else than these steps ever does, so that no late answer undoes a newer one. */
+function tokenStep (seat: OpenSeat, visit: Visit, request: FastifyRequest): Delivery {
+  const { arrival, ended } = seat
+  const { record, failed } = visit.state
+  const delivery = visit.takeDelivery()
+  // After a destroy there is nothing to clear where the browser brought nothing.
+  if (delivery.token === 'clear') return arrival.came ? delivery : {}
+  if (delivery.token !== undefined) return delivery
+  // A living session under a token that an old secret signed.
+  const { token } = arrival
+  if (token?.outdated === true && record !== undefined && !failed && !isBackground(request)) return { ...delivery, token: { id: token.id, record } }
+  return ended !== undefined && isLeftOver(arrival, ended, request) ? { token: 'clear' } : delivery
+}
+
+/**
+ * Whether a cookie without a session is to be cleared. Only a top-level navigation does so: the answer of a background
+ * request may come late and would put out a token that was set meanwhile. A replaced session has a successor, whose token
+ * may be on its way.
+ */
+function isLeftOver ({ way }: Arrival, ended: GoneReason, request: FastifyRequest): boolean {
+  return way === 'cookie' && ended !== 'replaced' && request.headers['sec-fetch-mode'] === 'navigate'
+}
+
+/** Whether a page asked for this beside other things, as browsers say. Its answer may come after that of a log-in. */
+function isBackground ({ headers }: FastifyRequest): boolean {
+  return (headers['sec-fetch-mode'] ?? 'navigate') !== 'navigate'
+}
+
+/** A cookie's life counts from the creation of its session: what remains of it. */
+function cookieLife ({ cookieMaxAge, createdAt }: SessionRecord, fallback: number | undefined, now: number): number | undefined {
+  const maxAge = cookieMaxAge ?? fallback
+  if (maxAge === undefined) return undefined
+  // Another server's clock may be ahead.
+  return Math.max(1, Math.floor(Math.min(maxAge, createdAt + maxAge - now)))
+}
+
+function isOurs (error: unknown): boolean {
+  return Object.values(errors).some(Kind => error instanceof Kind)
+}
+
+/** A failure of ours takes the place of the handler's answer, wherever it was thrown. */
+export function withdrawAnswer (seat: Seat | null, reply: FastifyReply, error: unknown): void {
+  if (!isOurs(error)) return
+  // Another registration may have sent a token with this answer.
+  const mayBeKept = !String(reply.getHeader('cache-control') ?? '').includes('no-store')
+  for (const name of ANSWER_HEADERS) if (mayBeKept || name !== 'cache-control') reply.removeHeader(name)
+  // A failure may carry a token all the same.
+  if (seat?.kind === 'open' && seat.hasSent) reply.header('cache-control', 'no-store')
+  if (error instanceof errors.Unavailable) reply.header('retry-after', RETRY_AFTER_SECONDS)
+}
+
+/** A payload that is not sent: a stream of either kind is not left open. */
+export function discard (payload: unknown): void {
+  if (payload instanceof Response) discard(payload.body)
+  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+  else if (typeof payload === 'object' && payload !== null && 'destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
+}

@@ -1,0 +1,78 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { GoneReason } from './events.js'
+import type { Keeper } from './keeper.js'
+import type { Log } from './report.js'
+import type { Arrival } from './transport.js'
+import type { Visit } from './visit.js'
+
+/** What is known of the session of one request. */
+export type Seat =
+  | { readonly kind: 'disabled' }
+  | { readonly kind: 'failed', readonly error: unknown }
+  | OpenSeat
+
+export interface OpenSeat {
+  readonly kind: 'open'
+  readonly arrival: Arrival
+  /** Made when it is first asked for, where the request brought no token. */
+  visit: Visit | undefined
+  readonly ended: GoneReason | undefined
+  /** Whether the application has looked at the session, so that the answer depends on it. */
+  used: boolean
+  /** Whether the headers of the answer are written. */
+  told: boolean
+  /** Whether they hold a token or a companion. */
+  hasSent: boolean
+  /** Whether the answer is a stream, so that handlers may go on after it began. */
+  isStream: boolean
+  /** Whether the request is over: what changes from now on is nobody's to save but the application's. */
+  isOver: boolean
+}
+
+const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
+const LATE_CHANGES = 'A session was changed after its request had ended, and is not saved. Call session.save() right after the change'
+const LOST_TOKEN = 'A session was created after the answer began, so its token was not sent. Create it before, or send session.token yourself'
+
+/** What is asked for after the request is changed too late, unless it is saved. */
+export function newVisit (keeper: Keeper, seat: OpenSeat, { log }: FastifyRequest): Visit {
+  const visit = keeper.blank(log)
+  if (seat.isOver) warnOfLateChanges(visit, log)
+  return visit
+}
+
+/** A web socket's request ends with its connection, where no other hook runs. */
+export function watchUpgrade (seat: OpenSeat, request: FastifyRequest, reply: FastifyReply): void {
+  if (request.headers.upgrade === undefined) return
+  reply.raw.once('close', () => {
+    // Where the client left before the upgrade, the handler is still running and is settled as usual.
+    if (reply.sent) warnOfLosses(seat, request).catch(() => {})
+  })
+}
+
+/** At the end of a request: changes that nobody will write, and tokens that nobody has sent. */
+export async function warnOfLosses (seat: Seat | null, request: FastifyRequest): Promise<void> {
+  if (seat?.kind !== 'open' || seat.isOver) return
+  seat.isOver = true
+  if (seat.visit === undefined) return
+  await seat.visit.idle()
+  const { state } = seat.visit
+  const loggableId = state.key
+  if (seat.visit.isUnsaved(!seat.told || seat.isStream)) request.log.warn({ loggableId }, LOST_CHANGES)
+  if (seat.told && typeof state.delivery.token === 'object') request.log.warn({ loggableId }, LOST_TOKEN)
+  warnOfLateChanges(seat.visit, request.log)
+}
+
+/** From now on, the first change that is not saved at once is told. */
+function warnOfLateChanges (visit: Visit, log: Log): void {
+  const { state } = visit
+  state.onChange = () => {
+    state.onChange = undefined
+    // Changes and their save() come in one turn of the event loop.
+    setImmediate(() => {
+      visit.idle().then(() => {
+        if (visit.isUnsaved(false)) log.warn({ loggableId: state.key }, LATE_CHANGES)
+        else warnOfLateChanges(visit, log)
+      }).catch(() => {})
+    })
+  }
+}

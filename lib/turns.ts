@@ -1,0 +1,76 @@
+/**
+ * The acts of one session run one after the other, in the order in which they were called, awaited or not. An act that asks
+ * the application for something may be waiting for an act that the application calls in its answer, which would wait for
+ * it: then it lets others go ahead.
+ */
+export class Turns {
+  readonly #longestQuestion: number
+  /** When the next act may begin. */
+  #free: Promise<unknown> = Promise.resolve()
+  /** When all acts that were called have ended. */
+  #ended: Promise<unknown> = Promise.resolve()
+  #acts = 0
+  /** Lets others go ahead of the act that runs. */
+  #letGo: () => void = nothing
+  /** Whether the application is being called at this very moment. */
+  #isCalling = false
+
+  /** `longestQuestion`: seconds after which an act that asks lets others go ahead. */
+  constructor (longestQuestion: number) {
+    this.#longestQuestion = longestQuestion
+  }
+
+  /** Whether an act that is called now runs at once. */
+  get isFree (): boolean {
+    return this.#acts === 0
+  }
+
+  async take<T> (act: () => Promise<T>): Promise<T> {
+    // Called within the answer, and perhaps awaited there.
+    if (this.#isCalling) this.#letGo()
+    this.#acts += 1
+    let letGo = nothing
+    const released = new Promise<void>(resolve => { letGo = resolve })
+    const done = this.#free.then(async () => {
+      this.#letGo = letGo
+      return await act()
+    }).finally(() => { this.#acts -= 1 })
+    const ended = done.then(nothing, nothing)
+    this.#free = Promise.race([ended, released])
+    // Without the answers, which would pile up on a socket that stays open.
+    this.#ended = Promise.all([this.#ended, ended]).then(nothing)
+    return await done
+  }
+
+  /** Runs an act when all others have ended. */
+  async takeLast<T> (act: () => Promise<T>): Promise<T> {
+    if (!this.isFree) await this.idle()
+    return await this.take(act)
+  }
+
+  /** Lets the act that runs ask the application. */
+  async ask<T> (question: () => T | Promise<T>): Promise<T> {
+    const timer = setTimeout(this.#letGo, this.#longestQuestion * 1000)
+    try {
+      return await this.#call(question)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Resolves when no act is under way. */
+  async idle (): Promise<void> {
+    while (this.#acts > 0) await this.#ended
+  }
+
+  #call<T> (question: () => T): T {
+    this.#isCalling = true
+    try {
+      return question()
+    } finally {
+      this.#isCalling = false
+    }
+  }
+}
+
+function nothing (): void {}

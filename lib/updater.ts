@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import type { RecordChange, Repository, SessionRecord, StoredValue } from '../types/repository.js'
+import { decodeValue, encodeValue } from './codec.js'
+import { errors } from './errors.js'
+import { tellConflict } from './events.js'
+import { assertAlive, type Timeouts } from './expiry.js'
+import { knownRecord, renewalOf } from './plan.js'
+import { UpdateQueue, type Latest, type Line } from './queue.js'
+import type { SessionState } from './session.js'
+import { isSameStored, type ValueChanges } from './values.js'
+
+/** How often others may get ahead of an update, before the visitor is asked to repeat: more than any browser's requests do. */
+const MOST_REFUSALS = 100
+
+/** Writes' times of a pause after a refusal, one more with each up to these, and then a random part of that (full jitter). */
+const LONGEST_PAUSE = 4
+
+/** The application's part of an update: what stands under the key, to what is to stand there. */
+export type Ask = (value: unknown) => Promise<unknown>
+
+export interface UpdaterSettings extends Timeouts {
+  /** Seconds that one update may take while others in this process wait for it. */
+  readonly timeout: number
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** One attempt: what stands in the table as far as is known, by which record, and whether a strong read said so. */
+interface Look { readonly base: SessionRecord, readonly stored: StoredValue | undefined, readonly isSure: boolean }
+
+/** The new value, once written or found to be there; else the record that was found instead. */
+type Outcome = { readonly value: unknown } | { readonly present: SessionRecord | null }
+
+/** Changes one value of a stored session by what it was: reads, asks, and writes on condition that it still is that. */
+export class Updater {
+  readonly #repository: Repository
+  readonly #settings: UpdaterSettings
+  readonly #queue: UpdateQueue
+  readonly #random: () => number
+
+  constructor (repository: Repository, settings: UpdaterSettings, random: () => number = Math.random) {
+    this.#repository = repository
+    this.#settings = settings
+    this.#queue = new UpdateQueue(settings.timeout)
+    this.#random = random
+  }
+
+  async update (state: SessionState, record: SessionRecord, name: string, ask: Ask): Promise<unknown> {
+    return await this.#queue.run(record.key, async line => await this.#repeat(state, record, name, ask, line))
+      .catch((error: unknown) => {
+        state.failed = true
+        throw error
+      })
+  }
+
+  async #repeat (state: SessionState, record: SessionRecord, name: string, ask: Ask, line: Line): Promise<unknown> {
+    let look = lookAt(record, name, line.latest.get(name))
+    for (let refusals = 0; refusals < MOST_REFUSALS; refusals++) {
+      const outcome = await this.#attempt(state, look, name, ask, line)
+      if ('value' in outcome) return outcome.value
+      const found = refusals === 0 ? outcome.present : await this.#readLater(record.key, refusals, line.took)
+      const base = assertAlive(found, record.key, this.#settings, this.#now())
+      tellConflict(record.key)
+      line.isContended = true
+      look = { base, stored: base.data.get(name), isSure: true }
+    }
+    throw new errors.Conflict()
+  }
+
+  /** What was read before the pause would be out of date after it. */
+  async #readLater (key: string, refusals: number, took: number): Promise<SessionRecord | null> {
+    await sleep(this.#random() * took * Math.min(refusals, LONGEST_PAUSE))
+    return await this.#repository.load(key, true)
+  }
+
+  async #attempt (state: SessionState, look: Look, name: string, ask: Ask, line: Line): Promise<Outcome> {
+    const { values } = state
+    const { format } = values
+    const mark = values.mark(name)
+    const pending = values.pending(name)
+    const from = pending === undefined ? look.stored : pending.encoded
+    const value = await ask(from === undefined ? undefined : decodeValue(format, from))
+    if (state.values !== values) return { present: this.#sameSession(state, look) }
+    const to = value === undefined ? undefined : encodeValue(format, name, value)
+    if (pending === undefined && isSameStored(format, look.stored, to)) {
+      const present = await this.#confirm(look, name)
+      if (present !== undefined) return { present }
+      values.hold(name, value, mark)
+      values.settle(asWritten(name, look.stored))
+      return { value }
+    }
+    const change = this.#changeOf(look, name, to, pending === undefined)
+    const start = performance.now()
+    const answer = await this.#repository.save(look.base.key, change)
+    line.took = performance.now() - start
+    if (!answer.done) return { present: answer.record }
+    line.latest.set(name, { version: answer.version, value: to })
+    this.#note(state, change, answer.version, () => { values.hold(name, value, mark) })
+    return { value }
+  }
+
+  /** Others may have gone ahead while the application was asked, and have put another session in place of this one. */
+  #note (state: SessionState, change: RecordChange, version: number, hold: () => void): void {
+    const { key } = change.base
+    if (state.record?.key !== key) return
+    hold()
+    state.stored(knownRecord(state.record, change, version), change, version)
+    state.deliver({ wrote: { key, version } })
+  }
+
+  /** Where nothing is to be written, the table is asked whether that is so: what this request read may be out of date. */
+  async #confirm ({ base, stored, isSure }: Look, name: string): Promise<SessionRecord | undefined> {
+    if (isSure) return undefined
+    const present = assertAlive(await this.#repository.load(base.key, true), base.key, this.#settings, this.#now())
+    return isDeepStrictEqual(present.data.get(name), stored) ? undefined : present
+  }
+
+  /** The application has read the session again, or has ended it, while it was asked. */
+  #sameSession ({ record }: SessionState, { base }: Look): SessionRecord {
+    if (record?.key !== base.key) throw new errors.Gone()
+    return record
+  }
+
+  #changeOf ({ base, stored }: Look, name: string, to: StoredValue | undefined, isConditional: boolean): RecordChange {
+    const now = this.#now()
+    // Not every engine compares lists and maps.
+    const isComparable = stored?.L === undefined && stored?.M === undefined
+    return {
+      ...asWritten(name, to),
+      settings: {},
+      renewal: renewalOf(base, {}, this.#settings, now),
+      base,
+      sameVersion: isConditional && !isComparable,
+      expected: isConditional && isComparable ? new Map([[name, stored]]) : undefined,
+      now
+    }
+  }
+
+  #now (): number {
+    return this.#settings.now() / 1000
+  }
+}
+
+/** The same for a session that is stored nowhere: nobody else has it, so nobody gets ahead. What it changes is to be saved. */
+export async function assign (state: SessionState, name: string, ask: Ask): Promise<unknown> {
+  const value = await ask(state.values.copyOf(name))
+  if (value !== undefined) state.values.set(name, value)
+  else if (!state.values.delete(name)) return undefined
+  state.change()
+  return value
+}
+
+function asWritten (name: string, stored: StoredValue | undefined): ValueChanges {
+  return stored === undefined ? { set: new Map(), delete: [name] } : { set: new Map([[name, stored]]), delete: [] }
+}
+
+function lookAt (record: SessionRecord, name: string, latest: Latest | undefined): Look {
+  if (latest === undefined || latest.version < record.version) return { base: record, stored: record.data.get(name), isSure: false }
+  return { base: { ...record, version: latest.version }, stored: latest.value, isSure: false }
+}
