@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SessionRecord } from '../types/repository.js'
-import { errors, RETRY_AFTER_SECONDS } from './errors.js'
+import { LONGEST_LIFE } from './cookie.js'
+import { errors, isOurs, RETRY_AFTER_SECONDS } from './errors.js'
 import type { GoneReason } from './events.js'
 import type { Settings } from './options.js'
 import type { Delivery } from './plan.js'
@@ -9,23 +10,32 @@ import type { Arrival, Transport } from './transport.js'
 import type { Visit } from './visit.js'
 
 /** What a failure of ours takes away: they describe an answer that is not sent. */
-const ANSWER_HEADERS = ['etag', 'location', 'cache-control', 'content-encoding']
+const ANSWER_HEADERS = [
+  'etag', 'last-modified', 'expires', 'cache-control', 'location', 'content-encoding', 'content-disposition', 'content-range'
+]
 
 /** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
-export function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply): void {
+export function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest): void {
   if (seat.told) return
   seat.told = true
-  const { arrival: { came }, visit, used } = seat
-  if (visit !== undefined) deliver(seat, visit, settings, transport, request, reply)
-  // Nobody else is to get what was made for a visitor who could not be known.
-  if (used && visit?.state.unread !== undefined) transport.keepFromCaches(reply)
-  if (used || came || reply.hasHeader('set-cookie')) transport.vary(reply)
+  if (seat.visit !== undefined) deliver(seat, seat.visit, settings, transport, request)
+  tellCaches(seat, transport)
 }
 
-function deliver (
-  seat: OpenSeat, visit: Visit, settings: Settings, transport: Transport, request: FastifyRequest, reply: FastifyReply
-): void {
-  const { way } = seat.arrival
+/** The application asks for the session, for the first time in this request: perhaps in an onSend hook after ours. */
+export function noteUse (seat: OpenSeat, transport: Transport): void {
+  seat.used = true
+  if (seat.told && !seat.reply.raw.headersSent) tellCaches(seat, transport)
+}
+
+function tellCaches ({ reply, used, visit, arrival: { came } }: OpenSeat, transport: Transport): void {
+  // What was made for a visitor who could not be known is to be kept for nobody, this visitor included.
+  if (used && visit?.state.unread !== undefined) reply.header('cache-control', 'no-store')
+  if (used || came) transport.vary(reply)
+}
+
+function deliver (seat: OpenSeat, visit: Visit, settings: Settings, transport: Transport, request: FastifyRequest): void {
+  const { reply, arrival: { way } } = seat
   const { token, wrote } = tokenStep(seat, visit, request)
   seat.hasSent = token !== undefined || wrote !== undefined
   if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
@@ -56,12 +66,17 @@ function tokenStep (seat: OpenSeat, visit: Visit, request: FastifyRequest): Deli
  * may be on its way.
  */
 function isLeftOver ({ way }: Arrival, ended: GoneReason, request: FastifyRequest): boolean {
-  return way === 'cookie' && ended !== 'replaced' && request.headers['sec-fetch-mode'] === 'navigate'
+  const isNavigation = request.headers['sec-fetch-mode'] === 'navigate' && !isBackground(request)
+  return way === 'cookie' && ended !== 'replaced' && isNavigation
 }
 
-/** Whether a page asked for this beside other things, as browsers say. Its answer may come after that of a log-in. */
+/**
+ * Whether this is no top-level navigation, as browsers say (Fetch Metadata): asked for by a page beside other things, in a
+ * frame, or ahead of time. Its answer may come after that of a log-in.
+ */
 function isBackground ({ headers }: FastifyRequest): boolean {
-  return (headers['sec-fetch-mode'] ?? 'navigate') !== 'navigate'
+  if (headers['sec-purpose'] !== undefined) return true
+  return (headers['sec-fetch-mode'] ?? 'navigate') !== 'navigate' || (headers['sec-fetch-dest'] ?? 'document') !== 'document'
 }
 
 /** A cookie's life counts from the creation of its session: what remains of it. */
@@ -69,15 +84,11 @@ function cookieLife ({ cookieMaxAge, createdAt }: SessionRecord, fallback: numbe
   const maxAge = cookieMaxAge ?? fallback
   if (maxAge === undefined) return undefined
   // Another server's clock may be ahead.
-  return Math.max(1, Math.floor(Math.min(maxAge, createdAt + maxAge - now)))
-}
-
-function isOurs (error: unknown): boolean {
-  return Object.values(errors).some(Kind => error instanceof Kind)
+  return Math.max(1, Math.ceil(Math.min(maxAge, createdAt + maxAge - now, LONGEST_LIFE)))
 }
 
 /** A failure of ours takes the place of the handler's answer, wherever it was thrown. */
-export function withdrawAnswer (seat: Seat | null, reply: FastifyReply, error: unknown): void {
+export function withdrawAnswer (seat: Seat | undefined, reply: FastifyReply, error: unknown): void {
   if (!isOurs(error)) return
   // Another registration may have sent a token with this answer.
   const mayBeKept = !String(reply.getHeader('cache-control') ?? '').includes('no-store')
@@ -87,9 +98,11 @@ export function withdrawAnswer (seat: Seat | null, reply: FastifyReply, error: u
   if (error instanceof errors.Unavailable) reply.header('retry-after', RETRY_AFTER_SECONDS)
 }
 
-/** A payload that is not sent: a stream of either kind is not left open. */
+/** A payload that is not sent: a stream of any kind is not left open. */
 export function discard (payload: unknown): void {
-  if (payload instanceof Response) discard(payload.body)
-  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
-  else if (typeof payload === 'object' && payload !== null && 'destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
+  if (typeof payload !== 'object' || payload === null) return
+  if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+  else if ('destroy' in payload && typeof payload.destroy === 'function') payload.destroy()
+  // A Response, this process's own or that of a package.
+  else if ('body' in payload) discard(payload.body)
 }

@@ -22,16 +22,16 @@ export function makeClient (config: DynamoDBClientConfig, timeout: number): Dyna
   const silence = Math.floor(timeout * SILENCE_SHARE * 1000)
   const agent = { maxSockets: MOST_SOCKETS }
   const client = new DynamoDBClient({
-    maxAttempts: ATTEMPTS,
-    requestHandler: {
+    ...config,
+    maxAttempts: config.maxAttempts ?? ATTEMPTS,
+    requestHandler: config.requestHandler ?? {
       connectionTimeout: silence,
       socketTimeout: silence,
       requestTimeout: timeout * 1000,
       throwOnRequestTimeout: true,
       httpAgent: agent,
       httpsAgent: agent
-    },
-    ...config
+    }
   })
   // Inside of what repeats and of what parses, so that a damaged answer is repeated and never parsed.
   client.middlewareStack.add(next => async args => {
@@ -44,12 +44,17 @@ export function makeClient (config: DynamoDBClientConfig, timeout: number): Dyna
 
 /** DynamoDB tells the checksum of every answer, and the SDK does not look at it. */
 async function checkAnswer (response: unknown): Promise<void> {
-  const { headers, body } = response as { headers: Record<string, string>, body: unknown }
-  const checksum = headers['x-amz-crc32']
-  if (checksum === undefined) return
-  const bytes = await buffer(body as AsyncIterable<Buffer>)
+  const { headers, body } = response as { headers?: Record<string, string>, body: unknown }
+  const checksum = headers?.['x-amz-crc32']
+  if (checksum === undefined || !isReadable(body)) return
+  const bytes = body instanceof Uint8Array ? body : await buffer(body)
   if (crc32(bytes) !== Number(checksum)) {
     throw Object.assign(new Error('An answer was damaged on its way: its checksum does not fit.'), { name: 'ChecksumError', $retryable: {} })
   }
   Object.assign(response as object, { body: bytes })
+}
+
+/** What comes from a transport that was handed in may be anything that the SDK takes. */
+function isReadable (body: unknown): body is Uint8Array | AsyncIterable<Buffer> {
+  return body instanceof Uint8Array || (typeof body === 'object' && body !== null && Symbol.asyncIterator in body)
 }

@@ -151,6 +151,13 @@ function signWrite (expression: Expression, writeToken: string, change: RecordCh
   for (const token of outdated(writes, change.now)) expression.remove(expression.path(ATTRIBUTES.writes, token))
 }
 
+/** The write tokens that a save leaves in the record, as far as this process knows. */
+export function writesAfter (change: RecordChange, writeToken: string): ReadonlyMap<string, number> {
+  const writes = new Map([...change.base.writes ?? [], [writeToken, Math.floor(change.now)]])
+  for (const token of outdated(change.base.writes ?? new Map(), change.now)) writes.delete(token)
+  return writes
+}
+
 function outdated (writes: ReadonlyMap<string, number>, now: number): string[] {
   return [...writes].filter(([, instant]) => instant < now - WRITE_TOKEN_LIFE)
     .map(([token]) => token).slice(0, MOST_PRUNED_TOKENS)

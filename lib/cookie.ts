@@ -12,7 +12,7 @@ export interface CookieSettings extends CookieAttributes {
 }
 
 /** RFC 6265bis, 5.5: browsers cap a cookie's life at 400 days. */
-const LONGEST_LIFE = 400 * 24 * 60 * 60
+export const LONGEST_LIFE = 400 * 24 * 60 * 60
 /** RFC 6265bis, 5.6: a longer name and value, and a longer attribute value, are ignored. */
 const LARGEST_COOKIE = 4096
 const LONGEST_ATTRIBUTE = 1024

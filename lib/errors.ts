@@ -28,7 +28,7 @@ export const errors = {
   /** The session was destroyed, replaced or has expired meanwhile, so there is nothing left to write to. */
   Gone: createError<[]>(code('GONE'),
     'This session has ended: it was destroyed, replaced or has expired. Begin a new one.', 409),
-  /** The item would be larger than `maxSize`, or than DynamoDB takes. Nothing was sent. */
+  /** The item would be larger than `maxSize`, or than DynamoDB takes. Nothing was written. */
   TooLarge: createError<[number, number, string]>(code('TOO_LARGE'),
     'The session would take %d bytes and may take %d. Largest keys: %s. Keep the bulk elsewhere and its key here.', 413),
   /** The format cannot carry a value. Nothing was changed. */
@@ -50,6 +50,10 @@ export const errors = {
     'The credentials do not permit %s. Grant what the README\'s IAM policy names.')
 } as const
 
+export function isOurs (error: unknown): boolean {
+  return Object.values(errors).some(Kind => error instanceof Kind)
+}
+
 /** Failures that trying again would not mend. */
 const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UnsupportedValue, errors.Unreadable]
 
@@ -67,20 +71,30 @@ function redact (text: string): string {
   return text.replace(ARN, 'arn:[redacted]').replace(ACCOUNT, '[redacted]')
 }
 
+/** Members of errors that say nothing of a session. */
+const PLAIN = ['stack', 'message', 'cause', 'name', 'code', 'errno', 'syscall']
+
 /** Causes of causes that are kept. A chain may lead back to its beginning. */
 const LONGEST_CHAIN = 10
 
 /**
- * The cause to keep with an error of ours. AWS names roles, accounts and tables in its texts, and Fastify logs the whole
- * chain of causes, so such a text is replaced; name, stack and request id stay.
+ * The cause to keep with an error of ours. AWS names roles, accounts and tables in its texts, the SDK hangs whole items and
+ * answers to its errors, and Fastify logs the chain of causes with all members. Name, stack, code and request id stay.
  */
 export function safeCause (cause: unknown, depth = 1): Error {
   if (!(cause instanceof Error)) return new Error(redact(String(cause)))
   const next = cause.cause === undefined || depth === LONGEST_CHAIN ? undefined : safeCause(cause.cause, depth + 1)
-  if (next === cause.cause && redact(cause.message) === cause.message) return cause
-  const copy = new Error(redact(cause.message), next === undefined ? undefined : { cause: next })
+  const message = safeText(cause)
+  const isPlain = Object.getOwnPropertyNames(cause).every(name => PLAIN.includes(name))
+  if (isPlain && next === cause.cause && message === cause.message) return cause
+  const copy = new Error(message, next === undefined ? undefined : { cause: next })
   copy.name = cause.name
-  copy.stack = redact(cause.stack ?? '')
-  if ('$metadata' in cause) Object.assign(copy, { $metadata: cause.$metadata })
+  copy.stack = redact((cause.stack ?? '').replace(cause.message, () => message))
+  for (const name of ['code', 'errno', 'syscall', '$metadata']) if (name in cause) Object.assign(copy, { [name]: Reflect.get(cause, name) })
   return copy
+}
+
+/** A parser's text quotes what it could not parse, which is a value. */
+function safeText (cause: Error): string {
+  return cause instanceof SyntaxError ? 'An answer cannot be parsed.' : redact(cause.message)
 }

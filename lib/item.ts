@@ -1,5 +1,6 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, SessionRecord, StoredValue } from '../types/repository.js'
+import { isTimeout, type OwnTimeouts } from './expiry.js'
 import { fromAttributeName, toAttributeName } from './names.js'
 
 export type Item = Record<string, AttributeValue>
@@ -86,6 +87,8 @@ export function fromItem (item: Readonly<Item>, key: string, layout: Layout): Se
   if (data === undefined || version === undefined || createdAt === undefined) return null
   if (lastSeenAt === undefined || expiresAt === undefined) return null
   if (!Number.isInteger(version) || (writes !== undefined && writes.M === undefined)) return null
+  const own = ownTimeouts(item)
+  if (own === null) return null
   return {
     key,
     data: new Map(Object.entries(data).map(([name, value]) => [fromAttributeName(name), value])),
@@ -93,8 +96,7 @@ export function fromItem (item: Readonly<Item>, key: string, layout: Layout): Se
     createdAt,
     lastSeenAt,
     expiresAt,
-    idleTimeout: fromTimeout(item[ATTRIBUTES.idleTimeout]),
-    absoluteTimeout: fromTimeout(item[ATTRIBUTES.absoluteTimeout]),
+    ...own,
     cookieMaxAge: fromNumber(item[ATTRIBUTES.cookieMaxAge]),
     next: fromSuccessor(item[ATTRIBUTES.next], layout),
     format: item[ATTRIBUTES.format]?.S,
@@ -127,9 +129,18 @@ function fromNumber (stored: AttributeValue | undefined): number | undefined {
   return Number.isFinite(value) && value >= 0 ? value : undefined
 }
 
-function fromTimeout (stored: AttributeValue | undefined): number | false | undefined {
+function ownTimeouts (item: Readonly<Item>): OwnTimeouts | null {
+  const idleTimeout = fromTimeout(item[ATTRIBUTES.idleTimeout])
+  const absoluteTimeout = fromTimeout(item[ATTRIBUTES.absoluteTimeout])
+  return idleTimeout === null || absoluteTimeout === null ? null : { idleTimeout, absoluteTimeout }
+}
+
+/** Null for what is no timeout. A write that renews requires the very number, so one that a double cannot hold is none. */
+function fromTimeout (stored: AttributeValue | undefined): number | false | undefined | null {
+  if (stored === undefined) return undefined
   const seconds = fromNumber(stored)
-  return seconds === 0 ? false : seconds
+  if (seconds === 0) return false
+  return isTimeout(seconds) && String(seconds) === stored.N ? seconds : null
 }
 
 function fromWritesMap (stored: AttributeValue | undefined): ReadonlyMap<string, number> | undefined {

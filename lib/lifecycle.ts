@@ -1,9 +1,9 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Session } from '../types/session.js'
-import { discard, tellBrowser, withdrawAnswer } from './answer.js'
+import { discard, noteUse, tellBrowser, withdrawAnswer } from './answer.js'
 import { errors } from './errors.js'
 import type { Keeper } from './keeper.js'
-import { newVisit, warnOfLosses, watchUpgrade, type OpenSeat, type Seat } from './seat.js'
+import { newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
 import { Transport } from './transport.js'
 import { hash } from './token.js'
 
@@ -12,22 +12,17 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
   const { settings } = keeper
   const { sessionName } = settings
   const transport = new Transport(settings)
-  // One for each registration; the request's shape stays one for all requests.
-  const kSeat = Symbol(`fastify-dynamodb-session.${sessionName}`)
-  const seats = {
-    of: (request: FastifyRequest): Seat | null => Reflect.get(request, kSeat) as Seat | null,
-    take: (request: FastifyRequest, seat: Seat): void => { Reflect.set(request, kSeat, seat) }
-  }
+  // Beside the requests, not in them: whatever prints a request, by whatever means, finds no id and no value.
+  const seats = new WeakMap<FastifyRequest, Seat>()
 
-  app.decorateRequest(kSeat, null)
   app.decorateRequest(sessionName, {
     getter (this: FastifyRequest): Session {
-      const seat = seats.of(this)
-      if (seat === null) throw new errors.NotOpen(sessionName)
+      const seat = seats.get(this)
+      if (seat === undefined) throw new errors.NotOpen(sessionName)
       if (seat.kind === 'disabled') throw new errors.Disabled(sessionName, sessionName)
       if (seat.kind === 'failed') throw seat.error
-      seat.used = true
       seat.visit ??= newVisit(keeper, seat, this)
+      if (!seat.used) noteUse(seat, transport)
       return seat.visit.session
     }
   })
@@ -39,21 +34,21 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
 
   app.addHook('onRequest', async (request, reply) => {
     if (Reflect.get(request.routeOptions.config, sessionName) === false) {
-      seats.take(request, { kind: 'disabled' })
+      seats.set(request, { kind: 'disabled' })
       return
     }
     try {
-      const seat = await openSeat(keeper, transport, request)
-      seats.take(request, seat)
-      watchUpgrade(seat, request, reply)
+      const seat = await openSeat(keeper, transport, request, reply)
+      seats.set(request, seat)
+      watchConnection(seat, request)
     } catch (error) {
-      seats.take(request, { kind: 'failed', error })
+      seats.set(request, { kind: 'failed', error })
       throw error
     }
   })
 
   app.addHook('onSend', async (request, reply, payload) => {
-    const seat = seats.of(request)
+    const seat = seats.get(request)
     if (seat?.kind === 'failed') transport.vary(reply)
     if (seat?.kind !== 'open') return payload
     try {
@@ -63,19 +58,20 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
       throw error
     } finally {
       seat.isStream = typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
-      tellBrowser(seat, settings, transport, request, reply)
+      tellBrowser(seat, settings, transport, request)
+      if (reply.raw.destroyed) await warnOfLosses(seat, request)
     }
     return payload
   })
 
-  app.addHook('onError', async (request, reply, error) => { withdrawAnswer(seats.of(request), reply, error) })
-  app.addHook('onResponse', async request => { await warnOfLosses(seats.of(request), request) })
+  app.addHook('onError', async (request, reply, error) => { withdrawAnswer(seats.get(request), reply, error) })
+  app.addHook('onResponse', async request => { await warnOfLosses(seats.get(request), request) })
 }
 
-async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest): Promise<OpenSeat> {
+async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest, reply: FastifyReply): Promise<OpenSeat> {
   const arrival = transport.read(request.headers)
   const seat: OpenSeat = {
-    kind: 'open', arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
+    kind: 'open', reply, arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
   }
   if (arrival.token === undefined) return seat
   const { id } = arrival.token

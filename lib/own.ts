@@ -33,9 +33,9 @@ export class Own {
   }
 
   /** Takes a record as what is stored: what others have written counts, save where the application has assigned since. */
-  settle (record: SessionRecord): void {
+  settle (record: SessionRecord, written: SettingsChange = this.changes()): void {
     this.#stored = pick(record, NAMES)
-    this.#doubted.clear()
+    for (const name of NAMES) if (name in written) this.#doubted.delete(name)
     this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
   }
 

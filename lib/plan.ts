@@ -85,19 +85,19 @@ export function rebase (change: RecordChange, base: SessionRecord, defaults: Tim
 }
 
 /** The record after a change, as far as this process knows it. */
-export function changedRecord (change: RecordChange, version: number): SessionRecord {
+export function changedRecord (change: RecordChange, version: number, writes = change.base.writes): SessionRecord {
   const { base, settings, renewal } = change
   const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
   const { lastSeenAt, expiresAt } = renewal ?? base
-  return { ...base, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: base.writes ?? new Map() }
+  return { ...base, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: writes ?? new Map() }
 }
 
 /**
  * The record after a change, as far as this process knows it, which knew `own` before. Where others have written meanwhile,
  * their data is not known, so the version stays behind: what depends on knowing all of it is refused then, and reads again.
  */
-export function knownRecord (own: SessionRecord, change: RecordChange, version: number): SessionRecord {
-  const record = changedRecord(change, version)
+export function knownRecord (own: SessionRecord, change: RecordChange, version: number, writes?: SessionRecord['writes']): SessionRecord {
+  const record = changedRecord(change, version, writes)
   if (change.base.version === own.version && version === own.version + 1) return record
   return { ...record, data: mergedData({ ...change, base: own }), version: own.version }
 }

@@ -21,9 +21,9 @@ interface OpenLine extends Line {
   run: number
   /** When the next may go. */
   end: Promise<void>
-  /** Resolved when all may go at once, because one of them takes too long or fails. */
-  readonly dissolved: Promise<void>
-  readonly dissolve: () => void
+  /** Whether all may go at once, because one of them takes too long or fails; and what tells those who wait. */
+  isDissolved: boolean
+  readonly waiting: Set<() => void>
 }
 
 /**
@@ -33,6 +33,8 @@ interface OpenLine extends Line {
 const LONGEST_RUN = 12
 const LONGEST_CONTENDED_RUN = 3
 const PAUSE = 6
+/** Milliseconds, however slow the writes are. */
+const MOST_PAUSE = 250
 
 /**
  * Updates of one session wait for each other in a process, so that they do not run into each other in the table, and each
@@ -51,7 +53,7 @@ export class UpdateQueue {
     const line = this.#lines.get(key) ?? newLine()
     this.#lines.set(key, line)
     line.length += 1
-    const done = Promise.race([line.end, line.dissolved]).then(async () => await this.#act(line, act))
+    const done = untilFree(line, line.end).then(async () => await this.#act(line, act))
     line.end = done.then(nothing, nothing).then(async () => { await pause(line) })
     try {
       return await done
@@ -62,11 +64,11 @@ export class UpdateQueue {
   }
 
   async #act<T> (line: OpenLine, act: (line: Line) => Promise<T>): Promise<T> {
-    const timer = setTimeout(line.dissolve, this.#longestTurn * 1000)
+    const timer = setTimeout(() => { dissolve(line) }, this.#longestTurn * 1000)
     return await act(line)
       .catch((error: unknown) => {
         // One after the other, each would wait for its own time limit.
-        if (error instanceof errors.Unavailable) line.dissolve()
+        if (error instanceof errors.Unavailable) dissolve(line)
         throw error
       })
       .finally(() => { clearTimeout(timer) })
@@ -74,16 +76,31 @@ export class UpdateQueue {
 }
 
 function newLine (): OpenLine {
-  let dissolve = nothing
-  const dissolved = new Promise<void>(resolve => { dissolve = resolve })
-  return { latest: new Map(), isContended: false, took: 0, length: 0, run: 0, end: Promise.resolve(), dissolved, dissolve }
+  return { latest: new Map(), isContended: false, took: 0, length: 0, run: 0, end: Promise.resolve(), isDissolved: false, waiting: new Set() }
+}
+
+async function untilFree (line: OpenLine, end: Promise<void>): Promise<void> {
+  if (line.isDissolved) return
+  await new Promise<void>(resolve => {
+    line.waiting.add(resolve)
+    end.then(() => {
+      line.waiting.delete(resolve)
+      resolve()
+    }, resolve)
+  })
+}
+
+function dissolve (line: OpenLine): void {
+  line.isDissolved = true
+  for (const go of line.waiting) go()
+  line.waiting.clear()
 }
 
 async function pause (line: OpenLine): Promise<void> {
   line.run += 1
   if (line.length === 0 || line.run < (line.isContended ? LONGEST_CONTENDED_RUN : LONGEST_RUN)) return
   line.run = 0
-  await sleep(line.took * PAUSE)
+  await untilFree(line, sleep(Math.min(line.took * PAUSE, MOST_PAUSE)))
 }
 
 function nothing (): void {}

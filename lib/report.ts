@@ -23,7 +23,8 @@ export function createNotice (now: () => number, message: string): (log: Log, lo
   let toldAt = Number.NEGATIVE_INFINITY
   return (log, loggableId) => {
     count += 1
-    if (now() - toldAt < MINUTE) return
+    // A clock may be set back.
+    if (Math.abs(now() - toldAt) < MINUTE) return
     log.warn({ loggableId, count }, message)
     count = 0
     toldAt = now()

@@ -2,7 +2,7 @@ import {
   DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
-import { createCommand, destroyCommand, readCommand, replaceCommand, saveCommand, touchCommand } from './commands.js'
+import { createCommand, destroyCommand, readCommand, replaceCommand, saveCommand, touchCommand, writesAfter } from './commands.js'
 import { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
@@ -77,7 +77,7 @@ export class DynamoRepository implements Repository {
     const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout), deadline)
       .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken, deadline))
     const version = fromVersion(answer?.Attributes)
-    if (version !== undefined) return { done: true, version }
+    if (version !== undefined) return { done: true, version, writes: writesAfter(change, writeToken) }
     return await this.#decide(key, deadline, record => record.writes?.has(writeToken) === true)
   }
 
@@ -101,9 +101,11 @@ export class DynamoRepository implements Repository {
     return answer === undefined ? (await this.#read(key, true, deadline))?.next : undefined
   }
 
-  /** Resolves when no call is under way: at most after the time limit, where nobody begins others. */
+  /** Resolves when no call is under way, or after the time limit, where others are begun again and again. */
   async idle (): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    await this.#deadline().run(async () => {
+      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    }).catch(() => {})
   }
 
   async #noted<T> (call: Promise<T>): Promise<T> {
@@ -123,7 +125,7 @@ export class DynamoRepository implements Repository {
   /** After a refused write, one strong read tells whether it was our own whose answer was lost. */
   async #decide (key: string, deadline: Deadline, isOurs: (record: SessionRecord) => boolean): Promise<WriteAnswer> {
     const record = await this.#read(key, true, deadline)
-    return record !== null && isOurs(record) ? { done: true, version: record.version } : { done: false, record }
+    return record !== null && isOurs(record) ? { done: true, version: record.version, writes: record.writes } : { done: false, record }
   }
 
   /** An item that others let grow is refused by DynamoDB's validation, which has many reasons and one name. */

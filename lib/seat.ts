@@ -13,6 +13,7 @@ export type Seat =
 
 export interface OpenSeat {
   readonly kind: 'open'
+  readonly reply: FastifyReply
   readonly arrival: Arrival
   /** Made when it is first asked for, where the request brought no token. */
   visit: Visit | undefined
@@ -30,7 +31,7 @@ export interface OpenSeat {
 }
 
 const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
-const LATE_CHANGES = 'A session was changed after its request had ended, and is not saved. Call session.save() right after the change'
+const LATE_CHANGES = 'A session was changed after its request had ended. Call session.save() right after the change, or it is lost'
 const LOST_TOKEN = 'A session was created after the answer began, so its token was not sent. Create it before, or send session.token yourself'
 
 /** What is asked for after the request is changed too late, unless it is saved. */
@@ -40,17 +41,17 @@ export function newVisit (keeper: Keeper, seat: OpenSeat, { log }: FastifyReques
   return visit
 }
 
-/** A web socket's request ends with its connection, where no other hook runs. */
-export function watchUpgrade (seat: OpenSeat, request: FastifyRequest, reply: FastifyReply): void {
-  if (request.headers.upgrade === undefined) return
+/** A request ends with its connection where no other hook runs: of a web socket, and where the client leaves. */
+export function watchConnection (seat: OpenSeat, request: FastifyRequest): void {
+  const { reply } = seat
   reply.raw.once('close', () => {
-    // Where the client left before the upgrade, the handler is still running and is settled as usual.
-    if (reply.sent) warnOfLosses(seat, request).catch(() => {})
+    // Where the client left before, the handler is still running, and is settled as usual.
+    if (seat.told || reply.sent) warnOfLosses(seat, request).catch(() => {})
   })
 }
 
 /** At the end of a request: changes that nobody will write, and tokens that nobody has sent. */
-export async function warnOfLosses (seat: Seat | null, request: FastifyRequest): Promise<void> {
+export async function warnOfLosses (seat: Seat | undefined, request: FastifyRequest): Promise<void> {
   if (seat?.kind !== 'open' || seat.isOver) return
   seat.isOver = true
   if (seat.visit === undefined) return

@@ -1,4 +1,4 @@
-import type { RecordChange, SessionRecord } from '../types/repository.js'
+import type { RecordChange, SessionRecord, SettingsChange } from '../types/repository.js'
 import type { Formats } from './codec.js'
 import { errors } from './errors.js'
 import { presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
@@ -174,12 +174,12 @@ export class SessionState {
   }
 
   /** After the plan was carried out: the record as it is now known, what was written, and its version. */
-  stored (record: SessionRecord, written: ValueChanges, version: number | undefined): void {
+  stored (record: SessionRecord, written: ValueChanges & { readonly settings?: SettingsChange }, version: number | undefined): void {
     this.record = record
     this.version = version
     this.replaced = undefined
     this.values.settle(written)
-    this.own.settle(record)
+    this.own.settle(record, written.settings ?? {})
     this.#wantsTouch = false
     this.#move('loaded')
   }

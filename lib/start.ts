@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { DynamoSessionOptions } from '../types/options.js'
 import { COMPANION_SUFFIX } from './cookie.js'
+import { Deadline } from './deadline.js'
 import { errors } from './errors.js'
 import { Keeper } from './keeper.js'
 import { addLifecycle } from './lifecycle.js'
@@ -46,6 +47,9 @@ function claim (server: object, { layout, cookie, usesCookie, header }: Settings
   for (const claimed of [records, ...cookies, ...headers]) claims.add(claimed)
 }
 
+/** What looking at the table may take of the time that Fastify gives a plugin to start. */
+const START_SHARE = 0.8
+
 const NOT_REACHED = 'DynamoDB cannot be reached yet: requests with a session answer 503 until it can'
 const NO_CREDENTIALS = 'There are no AWS credentials yet: requests with a session answer 503 until there are. Set them in the environment, or give client: { credentials }'
 
@@ -58,9 +62,18 @@ function isCredentials (cause: unknown): boolean {
 async function prepareTable (manager: SessionManager, { createTable, verify }: Settings, app: FastifyInstance): Promise<void> {
   try {
     if (createTable !== false) await manager.createTable()
-    if (verify) await manager.verifyTable()
+    if (verify) await withinStart(app, async () => { await manager.verifyTable() })
   } catch (error) {
     if (!(error instanceof errors.Unavailable)) throw error
     app.log.warn({ err: error }, isCredentials(error.cause) ? NO_CREDENTIALS : NOT_REACHED)
   }
+}
+
+/** Fastify stops a start that takes longer than its `pluginTimeout`, which a service out of reach must not bring about. */
+async function withinStart (app: FastifyInstance, act: () => Promise<void>): Promise<void> {
+  const { pluginTimeout } = app.initialConfig
+  if (pluginTimeout === undefined || pluginTimeout === 0) return await act()
+  await new Deadline(pluginTimeout * START_SHARE / 1000).run(act).catch((cause: unknown) => {
+    throw cause instanceof Error && cause.name === 'TimeoutError' ? new errors.Unavailable({ cause }) : cause
+  })
 }

@@ -28,6 +28,8 @@ export class Table {
   readonly #settings: Settings
   readonly #repository: DynamoRepository
   readonly #log: Log
+  /** Whether the engine is one that tells what was consumed, so that an answer without it comes from something in between. */
+  #hasToldCapacity = false
 
   constructor (client: DynamoDBClient, settings: Settings, repository: DynamoRepository, log: Log) {
     this.#client = client
@@ -42,8 +44,14 @@ export class Table {
     await this.#assertRegion()
     const answer = await this.#ask('dynamodb:GetItem', async signal =>
       await this.#client.send(new GetItemCommand(readCommand(makeProbeKey(), false, layout)), { abortSignal: signal }))
-    this.#repository.expectsCapacity = (answer as GetItemCommandOutput | undefined)?.ConsumedCapacity !== undefined
-    if (this.#repository.expectsCapacity) return
+    const tellsCapacity = (answer as GetItemCommandOutput | undefined)?.ConsumedCapacity !== undefined
+    this.#hasToldCapacity ||= tellsCapacity
+    if (tellsCapacity) {
+      this.#repository.expectsCapacity = true
+      return
+    }
+    if (this.#hasToldCapacity) throw new errors.Unavailable({ cause: new Error('An answer without consumed capacity.') })
+    this.#repository.expectsCapacity = false
     this.#log.warn({}, 'This DynamoDB engine tells no consumed capacity, so an empty answer cannot be told from a missing session')
   }
 

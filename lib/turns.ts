@@ -1,3 +1,9 @@
+/** What an act that runs may do. */
+export interface Turn {
+  /** Asks the application. */
+  ask<T> (question: () => T | Promise<T>): Promise<T>
+}
+
 /**
  * The acts of one session run one after the other, in the order in which they were called, awaited or not. An act that asks
  * the application for something may be waiting for an act that the application calls in its answer, which would wait for
@@ -10,10 +16,8 @@ export class Turns {
   /** When all acts that were called have ended. */
   #ended: Promise<unknown> = Promise.resolve()
   #acts = 0
-  /** Lets others go ahead of the act that runs. */
-  #letGo: () => void = nothing
-  /** Whether the application is being called at this very moment. */
-  #isCalling = false
+  /** Lets others go ahead of the act for which the application is being called at this very moment. */
+  #letGo: (() => void) | undefined
 
   /** `longestQuestion`: seconds after which an act that asks lets others go ahead. */
   constructor (longestQuestion: number) {
@@ -25,16 +29,14 @@ export class Turns {
     return this.#acts === 0
   }
 
-  async take<T> (act: () => Promise<T>): Promise<T> {
+  async take<T> (act: (turn: Turn) => Promise<T>): Promise<T> {
     // Called within the answer, and perhaps awaited there.
-    if (this.#isCalling) this.#letGo()
+    this.#letGo?.()
     this.#acts += 1
     let letGo = nothing
     const released = new Promise<void>(resolve => { letGo = resolve })
-    const done = this.#free.then(async () => {
-      this.#letGo = letGo
-      return await act()
-    }).finally(() => { this.#acts -= 1 })
+    const turn: Turn = { ask: async question => await this.#ask(question, letGo) }
+    const done = this.#free.then(async () => await act(turn)).finally(() => { this.#acts -= 1 })
     const ended = done.then(nothing, nothing)
     this.#free = Promise.race([ended, released])
     // Without the answers, which would pile up on a socket that stays open.
@@ -48,27 +50,27 @@ export class Turns {
     return await this.take(act)
   }
 
-  /** Lets the act that runs ask the application. */
-  async ask<T> (question: () => T | Promise<T>): Promise<T> {
-    const timer = setTimeout(this.#letGo, this.#longestQuestion * 1000)
-    try {
-      return await this.#call(question)
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
   /** Resolves when no act is under way. */
   async idle (): Promise<void> {
     while (this.#acts > 0) await this.#ended
   }
 
-  #call<T> (question: () => T): T {
-    this.#isCalling = true
+  async #ask<T> (question: () => T | Promise<T>, letGo: () => void): Promise<T> {
+    const timer = setTimeout(letGo, this.#longestQuestion * 1000)
+    try {
+      return await this.#call(question, letGo)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #call<T> (question: () => T, letGo: () => void): T {
+    const outer = this.#letGo
+    this.#letGo = letGo
     try {
       return question()
     } finally {
-      this.#isCalling = false
+      this.#letGo = outer
     }
   }
 }

@@ -1,20 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
-import type { RecordChange, Repository, SessionRecord, StoredValue } from '../types/repository.js'
-import { decodeValue, encodeValue } from './codec.js'
-import { errors } from './errors.js'
+import type { RecordChange, Repository, SessionRecord, StoredValue, WriteAnswer } from '../types/repository.js'
+import { decodeValue, encodeValue, type Format } from './codec.js'
+import { errors, isDefinite, isOurs } from './errors.js'
 import { tellConflict } from './events.js'
 import { assertAlive, type Timeouts } from './expiry.js'
+import { mergedData } from './item.js'
 import { knownRecord, renewalOf } from './plan.js'
 import { UpdateQueue, type Latest, type Line } from './queue.js'
 import type { SessionState } from './session.js'
-import { isSameStored, type ValueChanges } from './values.js'
+import { isSameStored, type ValueChanges, type Values } from './values.js'
 
 /** How often others may get ahead of an update, before the visitor is asked to repeat: more than any browser's requests do. */
 const MOST_REFUSALS = 100
 
 /** Writes' times of a pause after a refusal, one more with each up to these, and then a random part of that (full jitter). */
 const LONGEST_PAUSE = 4
+
+/** Milliseconds, however slow the writes are. */
+const MOST_PAUSE = 250
 
 /** The application's part of an update: what stands under the key, to what is to stand there. */
 export type Ask = (value: unknown) => Promise<unknown>
@@ -30,7 +33,13 @@ export interface UpdaterSettings extends Timeouts {
 interface Look { readonly base: SessionRecord, readonly stored: StoredValue | undefined, readonly isSure: boolean }
 
 /** The new value, once written or found to be there; else the record that was found instead. */
-type Outcome = { readonly value: unknown } | { readonly present: SessionRecord | null }
+type Outcome = { readonly value: unknown } | {
+  readonly present: SessionRecord | null
+  /** Whether the application itself has read it. */
+  readonly isOwn?: boolean
+  /** Whether nothing of others may be overwritten, as the option `conflict` asks. */
+  readonly isFinal?: boolean
+}
 
 /** Changes one value of a stored session by what it was: reads, asks, and writes on condition that it still is that. */
 export class Updater {
@@ -49,7 +58,7 @@ export class Updater {
   async update (state: SessionState, record: SessionRecord, name: string, ask: Ask): Promise<unknown> {
     return await this.#queue.run(record.key, async line => await this.#repeat(state, record, name, ask, line))
       .catch((error: unknown) => {
-        state.failed = true
+        if (isOurs(error)) state.failed = true
         throw error
       })
   }
@@ -61,8 +70,11 @@ export class Updater {
       if ('value' in outcome) return outcome.value
       const found = refusals === 0 ? outcome.present : await this.#readLater(record.key, refusals, line.took)
       const base = assertAlive(found, record.key, this.#settings, this.#now())
-      tellConflict(record.key)
-      line.isContended = true
+      if (outcome.isOwn !== true) {
+        tellConflict(record.key)
+        line.isContended = true
+      }
+      if (outcome.isFinal === true) break
       look = { base, stored: base.data.get(name), isSure: true }
     }
     throw new errors.Conflict()
@@ -70,7 +82,7 @@ export class Updater {
 
   /** What was read before the pause would be out of date after it. */
   async #readLater (key: string, refusals: number, took: number): Promise<SessionRecord | null> {
-    await sleep(this.#random() * took * Math.min(refusals, LONGEST_PAUSE))
+    await sleep(this.#random() * Math.min(took * Math.min(refusals, LONGEST_PAUSE), MOST_PAUSE))
     return await this.#repository.load(key, true)
   }
 
@@ -81,39 +93,56 @@ export class Updater {
     const pending = values.pending(name)
     const from = pending === undefined ? look.stored : pending.encoded
     const value = await ask(from === undefined ? undefined : decodeValue(format, from))
-    if (state.values !== values) return { present: this.#sameSession(state, look) }
+    if (state.values !== values) return { present: this.#sameSession(state, look), isOwn: true }
     const to = value === undefined ? undefined : encodeValue(format, name, value)
     if (pending === undefined && isSameStored(format, look.stored, to)) {
-      const present = await this.#confirm(look, name)
+      const present = await this.#confirm(look, name, format)
       if (present !== undefined) return { present }
       values.hold(name, value, mark)
-      values.settle(asWritten(name, look.stored))
+      this.#noteFound(state, look, name)
       return { value }
     }
-    const change = this.#changeOf(look, name, to, pending === undefined)
-    const start = performance.now()
-    const answer = await this.#repository.save(look.base.key, change)
-    line.took = performance.now() - start
-    if (!answer.done) return { present: answer.record }
+    const change = pending === undefined ? this.#changeOf(look, name, to) : this.#overwriting(state, look, name, to)
+    const answer = await this.#write(change, values, name, line)
+    if (!answer.done) return { present: answer.record, isFinal: pending !== undefined && isOvertaken(change, answer.record) }
     line.latest.set(name, { version: answer.version, value: to })
-    this.#note(state, change, answer.version, () => { values.hold(name, value, mark) })
+    this.#note(state, change, answer, () => { values.hold(name, value, mark) })
     return { value }
   }
 
+  async #write (change: RecordChange, values: Values, name: string, line: Line): Promise<WriteAnswer> {
+    const start = performance.now()
+    return await this.#repository.save(change.base.key, change)
+      .catch((error: unknown) => {
+        if (!isDefinite(error)) values.unsure(name)
+        throw error
+      })
+      .finally(() => { line.took = performance.now() - start })
+  }
+
+  /** Nothing was to be written, because the table has it already. */
+  #noteFound (state: SessionState, { base, stored }: Look, name: string): void {
+    const { record } = state
+    if (record?.key !== base.key) return
+    const found = asWritten(name, stored)
+    state.values.settle(found)
+    state.record = { ...record, data: mergedData({ base: record, ...found }) }
+  }
+
   /** Others may have gone ahead while the application was asked, and have put another session in place of this one. */
-  #note (state: SessionState, change: RecordChange, version: number, hold: () => void): void {
+  #note (state: SessionState, change: RecordChange, { version, writes }: WriteAnswer & { readonly done: true }, hold: () => void): void {
     const { key } = change.base
     if (state.record?.key !== key) return
     hold()
-    state.stored(knownRecord(state.record, change, version), change, version)
+    state.stored(knownRecord(state.record, change, version, writes), change, version)
     state.deliver({ wrote: { key, version } })
   }
 
   /** Where nothing is to be written, the table is asked whether that is so: what this request read may be out of date. */
-  async #confirm ({ base, stored, isSure }: Look, name: string): Promise<SessionRecord | undefined> {
+  async #confirm ({ base, stored, isSure }: Look, name: string, format: Format): Promise<SessionRecord | undefined> {
     if (isSure) return undefined
     const present = assertAlive(await this.#repository.load(base.key, true), base.key, this.#settings, this.#now())
-    return isDeepStrictEqual(present.data.get(name), stored) ? undefined : present
+    return isSameStored(format, present.data.get(name), stored) ? undefined : present
   }
 
   /** The application has read the session again, or has ended it, while it was asked. */
@@ -122,7 +151,13 @@ export class Updater {
     return record
   }
 
-  #changeOf ({ base, stored }: Look, name: string, to: StoredValue | undefined, isConditional: boolean): RecordChange {
+  /** Over what this request has put there itself: it may not depend on the value, but on what others have written since. */
+  #overwriting (state: SessionState, look: Look, name: string, to: StoredValue | undefined): RecordChange {
+    const base = { ...look.base, version: Number(state.record?.version) }
+    return { ...this.#changeOf(look, name, to), base, expected: undefined, sameVersion: state.settings.conflict === 'reject' }
+  }
+
+  #changeOf ({ base, stored }: Look, name: string, to: StoredValue | undefined): RecordChange {
     const now = this.#now()
     // Not every engine compares lists and maps.
     const isComparable = stored?.L === undefined && stored?.M === undefined
@@ -131,8 +166,8 @@ export class Updater {
       settings: {},
       renewal: renewalOf(base, {}, this.#settings, now),
       base,
-      sameVersion: isConditional && !isComparable,
-      expected: isConditional && isComparable ? new Map([[name, stored]]) : undefined,
+      sameVersion: !isComparable,
+      expected: isComparable ? new Map([[name, stored]]) : undefined,
       now
     }
   }
@@ -143,12 +178,20 @@ export class Updater {
 }
 
 /** The same for a session that is stored nowhere: nobody else has it, so nobody gets ahead. What it changes is to be saved. */
-export async function assign (state: SessionState, name: string, ask: Ask): Promise<unknown> {
+export async function assign (state: SessionState, name: string, ask: Ask): Promise<{ readonly value: unknown, undo (): void }> {
   const value = await ask(state.values.copyOf(name))
-  if (value !== undefined) state.values.set(name, value)
-  else if (!state.values.delete(name)) return undefined
+  const { values } = state
+  const before = values.get(name)
+  if (value !== undefined) values.set(name, value)
+  else if (!values.delete(name)) return { value, undo: () => {} }
   state.change()
-  return value
+  const mark = values.mark(name)
+  return { value, undo: () => { values.hold(name, before, mark) } }
+}
+
+/** Whether others have written data over which nothing may be written. */
+function isOvertaken ({ sameVersion, base }: RecordChange, present: SessionRecord | null): boolean {
+  return sameVersion === true && present?.version !== base.version
 }
 
 function asWritten (name: string, stored: StoredValue | undefined): ValueChanges {

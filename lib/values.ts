@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { StoredValue } from '../types/repository.js'
 import { decodeValue, encodeValue, type Format } from './codec.js'
-import { errors } from './errors.js'
-import { toAttributeName } from './names.js'
+import { assertKey } from './names.js'
 import { isPlainObject } from './plain.js'
 
 /** A value in its decoded form, and whether it was assigned, not only read. */
@@ -22,9 +21,6 @@ export interface ValueChanges {
   readonly delete: readonly string[]
 }
 
-/** DynamoDB's limit for a name in an expression. */
-const LONGEST_KEY = 255
-
 /**
  * The values of one session over what is stored: decoded when first asked for, encoded only when they may have changed.
  * A value may have changed when it was assigned, or when it is an object that the application has in hand.
@@ -36,6 +32,9 @@ export class Values {
   readonly #deleted = new Set<string>()
   /** Keys of which it is not known whether they are stored as they were tried. */
   readonly #doubted = new Set<string>()
+
+  /** Keys of which it is not known what is stored: assigning or deleting is a change then, whatever the value. */
+  readonly #unsure = new Set<string>()
 
   constructor (format: Format, stored: ReadonlyMap<string, StoredValue>) {
     this.format = format
@@ -67,7 +66,7 @@ export class Values {
   delete (key: string): boolean {
     const had = this.has(key)
     this.#held.delete(key)
-    if (this.#stored.has(key)) this.#deleted.add(key)
+    if (this.#stored.has(key) || this.#unsure.has(key)) this.#deleted.add(key)
     return had
   }
 
@@ -110,17 +109,28 @@ export class Values {
 
   /** What is to be written under a key, `encoded` undefined where it is to be deleted; undefined where nothing is. */
   pending (key: string): { readonly encoded: StoredValue | undefined } | undefined {
-    const isDoubted = this.#doubted.has(key)
     const held = this.#held.get(key)
-    if (held === undefined) return this.#deleted.has(key) || (isDoubted && !this.#stored.has(key)) ? { encoded: undefined } : undefined
-    if (!held.assigned && !isMutable(held.value) && !isDoubted) return undefined
+    if (held === undefined) return this.#isDeletion(key) ? { encoded: undefined } : undefined
+    const isUnknown = this.#doubted.has(key) || (held.assigned && this.#unsure.has(key))
+    if (!isUnknown && !held.assigned && !isMutable(held.value)) return undefined
     const encoded = held.encoded ?? encodeValue(this.format, key, held.value)
-    return isDoubted || !this.#isStored(key, encoded) ? { encoded } : undefined
+    return isUnknown || !this.#isStored(key, encoded) ? { encoded } : undefined
+  }
+
+  #isDeletion (key: string): boolean {
+    return this.#deleted.has(key) || (this.#doubted.has(key) && !this.#stored.has(key))
   }
 
   /** A write of these keys has an unknown outcome: they are written again, whatever they are by then. */
   doubt (keys: readonly string[]): void {
     for (const key of keys) this.#doubted.add(key)
+  }
+
+  /** An update of this key has an unknown outcome: it is not written again by itself, but what is assigned from now on is. */
+  unsure (key: string): void {
+    const held = this.#held.get(key)
+    if (held !== undefined && this.pending(key) === undefined) this.#held.set(key, { value: held.value, assigned: false })
+    this.#unsure.add(key)
   }
 
   /** What the application has done about a key up to this moment, to see later whether it has done more. */
@@ -149,7 +159,10 @@ export class Values {
     for (const key of written.delete) stored.delete(key)
     this.#stored = stored
     for (const key of written.delete) this.#deleted.delete(key)
-    for (const key of [...written.set.keys(), ...written.delete]) this.#doubted.delete(key)
+    for (const key of [...written.set.keys(), ...written.delete]) {
+      this.#doubted.delete(key)
+      this.#unsure.delete(key)
+    }
     // Deleted while the write was under way.
     for (const key of written.set.keys()) if (!this.#held.has(key)) this.#deleted.add(key)
   }
@@ -159,7 +172,8 @@ export class Values {
     const values = new Values(format, new Map())
     const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
     for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
-    values.doubt([...this.#doubted])
+    // Not known there either: what was assigned since is written, and not taken anew from the record.
+    values.doubt([...this.#doubted, ...[...this.#unsure].filter(key => this.pending(key) !== undefined)])
     return values
   }
 
@@ -186,13 +200,6 @@ export function isSame (a: () => unknown, b: () => unknown): boolean {
   } catch {
     return false
   }
-}
-
-/** Refuses what no record can have as a key. */
-export function assertKey (key: string): void {
-  if (typeof key !== 'string' || key === '') throw new errors.BadKey('must be a text that is not empty')
-  if (!key.isWellFormed()) throw new errors.BadKey('must not hold half a surrogate pair, which no table can store')
-  if (Buffer.byteLength(toAttributeName(key)) > LONGEST_KEY) throw new errors.BadKey(`may take ${LONGEST_KEY} bytes, DynamoDB's limit for names`)
 }
 
 function isMutable (value: unknown): boolean {

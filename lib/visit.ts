@@ -5,13 +5,13 @@ import { tellGone, type Ended } from './events.js'
 import { assertAlive, gone, goneReason } from './expiry.js'
 import { createSession, type Acts } from './face.js'
 import { Losses, UNWRITABLE } from './losses.js'
+import { assertKey } from './names.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
 import { contentOf, type Delivery, type Keep, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
 import { Turns } from './turns.js'
 import { assign, type Ask, type Updater } from './updater.js'
-import { assertKey } from './values.js'
 import type { Writer } from './writer.js'
 import type { Repository } from '../types/repository.js'
 
@@ -57,8 +57,8 @@ export class Visit implements Acts {
 
   async update (key: string, fn: (value: unknown) => unknown): Promise<unknown> {
     assertKey(key)
-    return await this.#turns.take(async () => {
-      const ask: Ask = async value => await this.#turns.ask(() => fn(value))
+    return await this.#turns.take(async turn => {
+      const ask: Ask = async value => await turn.ask(() => fn(value))
       // So that the update is of a record that is stored, and goes by what stands there.
       if (this.state.replaced !== undefined) await this.#save()
       const { record } = this.state
@@ -147,9 +147,13 @@ export class Visit implements Acts {
 
   async #updateUnstored (key: string, ask: Ask): Promise<unknown> {
     this.#assertNotSuperseded()
-    const value = await assign(this.state, key, ask)
+    const { value, undo } = await assign(this.state, key, ask)
     // Without a value there may be nothing to begin a session for.
-    if (value !== undefined) await this.#save()
+    if (value === undefined) return undefined
+    await this.#save().catch((error: unknown) => {
+      undo()
+      throw error
+    })
     return value
   }
 

@@ -52,9 +52,11 @@ export class Writer {
 
   /** Never resolves while a successor may be alive. */
   async destroyKey (key: string): Promise<void> {
+    const dead = new Set<string>()
     let next: string | undefined = key
-    for (let length = 0; next !== undefined && next !== NO_SUCCESSOR; length++) {
-      if (length === LONGEST_CHAIN) throw conflict(next)
+    while (next !== undefined && next !== NO_SUCCESSOR && !dead.has(next)) {
+      if (dead.size === LONGEST_CHAIN) throw conflict(next)
+      dead.add(next)
       next = await this.#repository.destroy(next)
     }
   }
@@ -79,7 +81,7 @@ export class Writer {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const answer = await this.#repository.save(key, change)
       if (answer.done) {
-        state.stored(knownRecord(first.base, change, answer.version), first, answer.version)
+        state.stored(knownRecord(first.base, change, answer.version, answer.writes), first, answer.version)
         return state.deliver({ wrote: { key, version: answer.version } })
       }
       const present = assertAlive(answer.record, key, this.#defaults, change.now)

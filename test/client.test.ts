@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { crc32 } from 'node:zlib'
 import Fastify from 'fastify'
 import { DynamoDBClient, GetItemCommand, PutItemCommand, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import dynamoSession, { SessionManager, type DynamoSessionOptions } from '../index.js'
@@ -81,6 +83,47 @@ t.test('what the configuration says itself is left as it says', async t => {
   const client = makeClient(config, 3)
   t.equal(await client.config.maxAttempts(), 7)
   client.destroy()
+})
+
+t.test('what the configuration names without a value keeps the limits', async t => {
+  const unnamed = { requestHandler: undefined, maxAttempts: undefined } as unknown as DynamoDBClientConfig
+  t.match(await limitsOf(t, unnamed, 10), { connectionTimeout: 3000, socketTimeout: 3000, requestTimeout: 10_000, throwOnRequestTimeout: true })
+  const client = makeClient({ ...NOWHERE, ...unnamed }, 3)
+  t.equal(await client.config.maxAttempts(), 3)
+  client.destroy()
+})
+
+t.test('a transport that was handed in may answer with whatever the SDK reads', async t => {
+  const nothing = '{"ConsumedCapacity":{"CapacityUnits":0.5}}'
+  const right = { 'x-amz-crc32': String(crc32(nothing)) }
+  const wrong = { 'x-amz-crc32': '1' }
+  const bytes = new TextEncoder().encode(nothing)
+  const rows = {
+    bytes: [right, () => bytes, null],
+    'damaged bytes': [wrong, () => bytes, 'ChecksumError'],
+    'a stream': [right, () => Readable.from([Buffer.from(nothing)]), null],
+    'a damaged stream': [wrong, () => Readable.from([Buffer.from(nothing)]), 'ChecksumError'],
+    'a blob': [right, () => new Blob([nothing]), null],
+    'bytes without a checksum': [{}, () => bytes, null]
+  } as const
+  for (const [kind, [headers, body, expected]] of Object.entries(rows)) {
+    const requestHandler = { ...countingHandler(), handle: async () => ({ response: { statusCode: 200, headers, body: body() } }) }
+    const config = { ...NOWHERE, maxAttempts: 1, requestHandler } as unknown as DynamoDBClientConfig
+    const manager = new SessionManager({ table: 'sessions', client: config })
+    const found = await manager.load(Buffer.alloc(32, 7).toString('base64url')).catch((error: Error) => (error.cause as Error).name)
+    t.equal(found, expected, kind)
+    await manager.close()
+  }
+})
+
+t.test('an answer of such a transport that has no headers is the SDK\'s to judge', async t => {
+  const requestHandler = { ...countingHandler(), handle: async () => ({ response: { statusCode: 200, body: Buffer.from('{}') } }) }
+  const config = { ...NOWHERE, maxAttempts: 1, requestHandler } as unknown as DynamoDBClientConfig
+  const [own, ours] = await Promise.all([new DynamoDBClient(config), makeClient(config, 3)].map(async client => {
+    t.teardown(() => client.destroy())
+    return await client.send(new GetItemCommand({ TableName: 'sessions', Key: { id: { S: 'x' } } })).then(() => 'taken', (error: Error) => error.message)
+  }))
+  t.equal(ours, own)
 })
 
 t.test('a client made by the plugin is destroyed when the application closes', async t => {

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { ClientRequest } from 'node:http'
 import { connect, type ClientHttp2Session } from 'node:http2'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -761,6 +761,96 @@ t.test('a client that leaves', async t => {
   })
 
   t.same(log.warnings().filter(text => !text.startsWith('A Secure session cookie')), [], 'all of it in silence')
+})
+
+t.test('a change that comes after the client has left', async t => {
+  let entered = (_request: FastifyRequest): void => {}
+  let goOn = (): void => {}
+  const { app, log, repository, visitor } = await setApp(t, {
+    routes: app => {
+      app.post('/first', async request => { request.session.set('count', 1) })
+      const enter = async (request: FastifyRequest): Promise<void> => {
+        const { wait } = request.query as { wait?: string }
+        const held = wait === undefined ? undefined : new Promise<void>(resolve => { goOn = resolve })
+        entered(request)
+        await held
+      }
+      app.get('/stream', async (request, reply) => {
+        await enter(request)
+        const stream = new PassThrough().on('error', () => {})
+        stream.write('first')
+        return await reply.send(stream)
+      })
+      app.get('/web-stream', async (request, reply) => {
+        await enter(request)
+        return await reply.send(new ReadableStream({ start (controller) { controller.enqueue(Buffer.from('first')) } }))
+      })
+      app.get('/raw', async (request, reply) => {
+        reply.hijack()
+        await enter(request)
+        reply.raw.write('first')
+      })
+      app.get('/plain', async request => {
+        await enter(request)
+        return 'first'
+      })
+    }
+  })
+  const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+  const warnings = (): number => told(log, LOST) + told(log, LATE)
+  const ann = visitor()
+  await ann.post('/first')
+
+  /** The session of a request whose client has left, before its answer began or after. */
+  const left = async (path: string, isBefore: boolean): Promise<FastifyRequest['session']> => {
+    const inHandler = new Promise<FastifyRequest>(resolve => { entered = resolve })
+    const request = begin(`${origin}${path}${isBefore ? '?wait' : ''}`, { headers: LEAVES, cookie: ann.cookieHeader() })
+    const { session } = await inHandler
+    if (!isBefore) await once(request, 'response')
+    await leave(app, request)
+    if (isBefore) goOn()
+    await twoTurns()
+    repository.take()
+    return session
+  }
+
+  for (const [path, isBefore] of [
+    ['/stream', false], ['/stream', true], ['/web-stream', false], ['/web-stream', true], ['/raw', false], ['/raw', true], ['/plain', true]
+  ] as const) {
+    await t.test(`${path}, left ${isBefore ? 'before' : 'after'} the answer began: it is warned of once, and not where it is saved`, async t => {
+      const before = warnings()
+      const saved = await left(path, isBefore)
+      for (const count of [21, 22]) {
+        saved.set('count', count)
+        await saved.save()
+        await twoTurns()
+      }
+      t.same([warnings() - before, repository.take()], [0, ['save', 'save']])
+      const session = await left(path, isBefore)
+      t.equal(session.get('count'), 22)
+      for (const count of [31, 32]) {
+        session.set('count', count)
+        await twoTurns()
+      }
+      t.same([warnings() - before, repository.take()], [1, []])
+    })
+  }
+
+  await t.test('one that was made before the client left, and that nobody saves, is warned of once too', async t => {
+    for (const path of ['/stream', '/raw']) {
+      const [lost, late] = [told(log, LOST), told(log, LATE)]
+      const inHandler = new Promise<FastifyRequest>(resolve => { entered = resolve })
+      const request = begin(origin + path, { headers: LEAVES, cookie: ann.cookieHeader() })
+      const { session } = await inHandler
+      await once(request, 'response')
+      session.set('count', 41)
+      await twoTurns()
+      t.same([told(log, LOST), told(log, LATE)], [lost, late], 'while the client is there, there is time to save')
+      await leave(app, request)
+      await twoTurns()
+      t.same([told(log, LOST), told(log, LATE)], [lost + 1, late], path)
+    }
+  })
 })
 
 t.test('connections', async t => {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import t from 'tap'
 import { errors, isDefinite, RETRY_AFTER_SECONDS, safeCause } from '../lib/errors.js'
 
@@ -91,4 +92,18 @@ t.test('failures that trying again would not mend are told from those that it ma
   const failures = [new errors.Gone(), new errors.Conflict(), new errors.TooLarge(2, 1, ''), new errors.UnsupportedValue('k', 'it is'), new errors.Unreadable('it is')]
   for (const error of failures) t.equal(isDefinite(error), true, error.code)
   for (const error of [new errors.Unavailable(), new Error('any'), undefined, 'text']) t.equal(isDefinite(error), false)
+})
+
+t.test('a cause keeps nothing of what the SDK hangs to it: items, answers, and what could not be parsed', async t => {
+  const refused = Object.assign(new Error('The conditional request failed'), {
+    name: 'TransactionCanceledException', code: 'X', $metadata: { requestId: 'r-1' }, Item: { data: { S: 'pin-7' } }, $response: { body: 'pin-7' }
+  })
+  const kept = safeCause(new Error('outer', { cause: refused }))
+  t.notMatch(inspect(kept, { depth: null, showHidden: true }), 'pin-7')
+  t.match(kept.cause, { name: 'TransactionCanceledException', message: 'The conditional request failed', code: 'X', $metadata: { requestId: 'r-1' } })
+  const quoting = safeCause(new SyntaxError('Unexpected token p in JSON at {"S":"pin-7'))
+  t.notMatch(inspect(quoting), 'pin-7')
+  t.equal(quoting.name, 'SyntaxError')
+  const plain = Object.assign(new Error('refused'), { code: 'ECONNREFUSED', errno: -111, syscall: 'connect' })
+  t.equal(safeCause(plain), plain, 'what says nothing is kept as it is')
 })

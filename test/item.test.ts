@@ -130,9 +130,18 @@ t.test('a successor that is no key of ours is not followed', async t => {
 
 t.test('what a session can do without is left out where it has another type or sense', async t => {
   const item: Item = {
-    ...toItem(PLAIN, LAYOUT), idle: { S: '99999' }, absolute: { N: '-5' }, cookie: { N: '1e999' }, fmt: { N: '1' }
+    ...toItem(PLAIN, LAYOUT), cookie: { N: '1e999' }, fmt: { N: '1' }
   }
   t.strictSame(fromItem(item, KEY, LAYOUT), { ...PLAIN, ...OPTIONAL })
+})
+
+t.test('a timeout of its own that is none, or that a double cannot hold, makes a ghost: no write could name it', async t => {
+  for (const name of ['idle', 'absolute']) {
+    for (const wrong of [{ S: '60' }, { N: '-5' }, { N: '0.5' }, { N: '1e999' }, { N: '7200.00000000000000000001' }, { N: '253402300800' }, { NULL: true }]) {
+      t.equal(fromItem({ ...toItem(PLAIN, LAYOUT), [name]: wrong as Item[string] }, KEY, LAYOUT), null, `${name} ${JSON.stringify(wrong)}`)
+    }
+    for (const right of ['60', '60.5', '1', '0']) t.not(fromItem({ ...toItem(PLAIN, LAYOUT), [name]: { N: right } }, KEY, LAYOUT), null)
+  }
 })
 
 t.test('a write token without an instant counts as outdated', async t => {

@@ -295,7 +295,7 @@ t.test('a remembered session has a cookie that lasts, counted from its creation'
   t.match(setCookies(await visitor().post('/set'))[0], /^sid=.*; Max-Age=100;/)
   t.match(setCookies(await ann.post('/remember'))[0], /^sid=.*; Max-Age=3600;/)
   clock.ms += 600_500
-  t.match(setCookies(await ann.post('/rotate'))[0], /^sid=.*; Max-Age=2999;/)
+  t.match(setCookies(await ann.post('/rotate'))[0], /^sid=.*; Max-Age=3000;/)
 })
 
 t.test('secure "auto" follows the protocol, behind a trusted proxy too; a Secure cookie over http is sent and warned of once', async t => {
@@ -527,6 +527,64 @@ t.test('streams of the web that are not sent are cancelled', async t => {
   t.equal(cancelled, 2)
 })
 
+t.test('what a package of its own calls a Response is not left open either, whatever its body is', async t => {
+  let cancelled = 0
+  const stream = new Readable({ read () {} })
+  const bodies: Record<string, unknown> = { '/node': stream, '/web': new ReadableStream({ cancel () { cancelled += 1 } }), '/none': null }
+  const { visitor, repository } = await setApp(t, app => {
+    for (const [url, body] of Object.entries(bodies)) {
+      app.get(url, async (request, reply) => {
+        request.session.set('count', 1)
+        return await reply.send({ [Symbol.toStringTag]: 'Response', status: 200, headers: new Headers(), body, bodyUsed: false })
+      })
+    }
+  })
+  for (const url of Object.keys(bodies)) {
+    repository.meet('create', 'fail before')
+    t.equal((await visitor().get(url)).statusCode, 503, url)
+  }
+  t.same([stream.destroyed, cancelled], [true, 1])
+})
+
+t.test('a failure of ours carries nothing that described the answer in whose place it comes', async t => {
+  const described = {
+    expires: 'Fri, 01 Jan 2100 00:00:00 GMT',
+    'last-modified': 'Fri, 01 Jan 2021 00:00:00 GMT',
+    'content-disposition': 'attachment; filename="bill.pdf"',
+    'content-range': 'bytes 0-4/10'
+  }
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/bill', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.headers(described).header('x-own', 'kept').send('a bill')
+    })
+  })
+  t.match((await visitor().get('/bill')).headers, described)
+  repository.meet('create', 'fail before')
+  const { statusCode, headers } = await visitor().get('/bill')
+  t.same([statusCode, headers['x-own']], [503, 'kept'])
+  t.same(Object.keys(described).filter(name => name in headers), [])
+})
+
+t.test('a session that is first used in an onSend hook after ours varies the answer, and keeps it from caches where it could not be read', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/late', async (_request, reply) => await reply.headers({ 'cache-control': 'private, max-age=60', vary: 'Accept-Encoding' }).send('x'))
+    app.get('/plain', async () => 'plain')
+    app.addHook('onSend', async (request, reply, payload) => {
+      if (request.url === '/late') reply.header('x-user', String(request.session.get('userId') ?? 'nobody'))
+      return payload
+    })
+  }, { readFailure: 'anonymous' })
+  const told = ({ headers }: Awaited<ReturnType<Visitor['get']>>) => [headers['x-user'], headers['vary'], headers['cache-control']]
+  t.same(told(await visitor().get('/late')), ['nobody', 'Accept-Encoding, Cookie', 'private, max-age=60'])
+  t.same(told(await visitor().get('/plain')), [undefined, undefined, undefined])
+  const ann = visitor()
+  await ann.post('/set')
+  t.same(told(await ann.get('/late')), ['nobody', 'Accept-Encoding, Cookie', 'private, max-age=60'])
+  repository.meet('load', 'fail before')
+  t.same(told(await ann.get('/late')), ['nobody', 'Accept-Encoding, Cookie', 'no-store'])
+})
+
 t.test('changes in place on a hijacked reply or in a stream are warned of, and empty ones are not', async t => {
   const { app, log, visitor } = await setApp(t, app => {
     app.post('/cart', async request => { request.session.set('cart', ['a']) })
@@ -620,7 +678,7 @@ t.test('a save under way when the answer has ended is no loss, nor is one that t
 })
 
 const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
-const LATE_CHANGES = 'A session was changed after its request had ended, and is not saved. Call session.save() right after the change'
+const LATE_CHANGES = 'A session was changed after its request had ended. Call session.save() right after the change, or it is lost'
 
 /** Lets all run that is due after the end of a request. */
 const afterwards = async (): Promise<void> => { for (let count = 0; count < 10; count++) await turn() }
@@ -638,7 +696,7 @@ t.test('with readFailure "anonymous" a request whose session cannot be read goes
   repository.take()
   const navigation = { headers: { 'sec-fetch-mode': 'navigate', cookie: ann.cookieHeader() } }
   for (const [url, body, cacheControl] of [
-    ['/greet', 'hello stranger', 'no-store'], ['/unused', 'well', undefined], ['/public', '[]', 'no-store'], ['/private', '[]', 'private'], ['/touch', '', 'no-store']
+    ['/greet', 'hello stranger', 'no-store'], ['/unused', 'well', undefined], ['/public', '[]', 'no-store'], ['/private', '[]', 'no-store'], ['/touch', '', 'no-store']
   ] as const) {
     repository.meet('load', 'fail before')
     const response = await ann.get(url, navigation)
@@ -738,6 +796,32 @@ t.test('the cookie of a session that is missing is cleared in the answer to a na
     repository.meet('load', () => null).meet('load', () => null)
     const response = await app.inject({ url: '/me', headers: { cookie, ...mode && { 'sec-fetch-mode': mode } } })
     t.same([response.statusCode, setCookieNames(response)], [200, cleared], mode ?? 'no mode')
+  }
+})
+
+t.test('a navigation in a frame or ahead of time neither clears a cookie nor signs it anew, one at the top does both', async t => {
+  const repository = new FaultyRepository()
+  const old = await setApp(t, () => {}, { client: repository, secrets: 'old secret' })
+  const outdated = old.visitor()
+  await outdated.post('/set')
+  const { app, visitor } = await setApp(t, () => {}, { client: repository, secrets: ['new secret', 'old secret'] })
+  const missing = visitor()
+  await missing.post('/set')
+  const ask = async (ann: Visitor, headers: Record<string, string>) =>
+    setCookies(await app.inject({ url: '/me', headers: { cookie: ann.cookieHeader(), 'sec-fetch-mode': 'navigate', ...headers } }))
+  for (const [headers, clears, signs] of [
+    [{ 'sec-fetch-dest': 'iframe' }, [], []],
+    [{ 'sec-fetch-dest': 'document', 'sec-purpose': 'prefetch' }, [], []],
+    [{ 'sec-fetch-dest': 'document', 'sec-purpose': 'prefetch;prerender' }, [], []],
+    [{ 'sec-fetch-dest': 'document' }, [/^__Host-id=;/], [/^__Host-id=[^;]/]]
+  ] as const) {
+    repository.meet('load', () => null).meet('load', () => null)
+    const cleared = await ask(missing, headers)
+    repository.take()
+    const signed = await ask(outdated, headers)
+    t.same([cleared.length, signed.length], [clears.length, signs.length], JSON.stringify(headers))
+    t.match([cleared, signed], [clears, signs])
+    t.same(repository.take(), ['load'])
   }
 })
 

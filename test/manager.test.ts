@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { SessionManager } from '../index.js'
 import { memoryRepository } from '../testing/index.js'
@@ -128,4 +129,31 @@ t.test('what is no data and what is no id are told apart from an outage', async 
     t.equal(await manager.load(wrong as never), null)
     await manager.destroy(wrong as never)
   }
+})
+
+t.test('a close ends after the time limit, though others begin calls again and again', async t => {
+  const proxy = await FaultProxy.start({ endpoint: 'http://127.0.0.1:1' })
+  t.teardown(async () => await proxy.close())
+  const end = new AbortController()
+  let letGo = (): void => {}
+  // Each call is answered when the next has come, so that there is never a moment without one.
+  proxy.intercept = async () => {
+    letGo()
+    if (!end.signal.aborted) await new Promise<void>(resolve => { letGo = resolve })
+    return { status: 200, body: { ConsumedCapacity: { CapacityUnits: 0.5 } } }
+  }
+  const manager = new SessionManager({ table: 'sessions', client: clientConfig(proxy.endpoint), timeout: 0.4 })
+  const poll = async (): Promise<void> => { while (!end.signal.aborted) await manager.load(Buffer.alloc(32, 1).toString('base64url')) }
+  // What the close cuts off fails, as any call after it.
+  const polls = Promise.allSettled([poll(), poll()])
+  while (proxy.calls.length < 4) await nextTurn()
+  const start = performance.now()
+  const closed = manager.close().then(() => performance.now() - start)
+  const took = await Promise.race([closed, sleep(2000, Infinity, { ref: false })])
+  const calls = proxy.calls.length
+  end.abort()
+  letGo()
+  await Promise.all([polls, closed])
+  t.ok(took > 390 && took < 1000, `${took} ms`)
+  t.ok(calls > 8, `${calls} calls, so they went on meanwhile`)
 })

@@ -1,8 +1,8 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import type { DynamoSessionOptions, Session } from '../index.js'
+import { SessionManager, type DynamoSessionOptions, type Session } from '../index.js'
 import type { Stage } from './support/app.js'
-import { startDynalite } from './support/engines.js'
+import { clientConfig, startDynalite } from './support/engines.js'
 import { dataOf, noteEvents, setInstances, tokenIn } from './support/matrix.js'
 import type { Match } from './support/proxy.js'
 import { setCookieNames } from './support/visitor.js'
@@ -311,4 +311,43 @@ t.test('what is taken by an update is taken once', async t => {
     t.same(answers.map(answer => answer.json().taken).filter(taken => taken !== null), ['once'])
     t.same(await stored(), { data: OLD, version: 2 })
   })
+})
+
+t.test('a session object that is held for long, as on a web socket, keeps its item small however often it writes', async t => {
+  const { a } = await setPair(t)
+  let now = a.clock.ms
+  const manager = new SessionManager({ table: a.table, client: clientConfig(engine.endpoint), now: () => now, idleTimeout: false, absoluteTimeout: false })
+  t.teardown(async () => await manager.close())
+  const session = await manager.create({ count: 0 })
+  for (let number = 1; number <= 200; number++) {
+    now += 61_000
+    if (number % 2 === 0) {
+      session.set('count', number)
+      await session.save()
+    } else await session.update('count', () => number)
+  }
+  const item = await a.item(session.loggableId ?? '')
+  t.same(dataOf(item ?? {}), { count: 200 })
+  t.equal(item?.['ver']?.N, '201')
+  t.ok(Object.keys(item?.['w']?.M ?? {}).length <= 2, 'no write token is older than the save before')
+})
+
+t.test('a regenerate(true) after an update that wrote nothing takes along what others wrote in between', async t => {
+  const { a, b, begin, send } = await setPair(t)
+  const token = await begin(put({ ...OLD, count: 5 }))
+  const seen: unknown[] = []
+  const answer = await send(a, async session => {
+    await send(b, INCREMENT, token)
+    await session.update('count', count => {
+      seen.push(count)
+      return count
+    })
+    await session.regenerate(true)
+    t.same((await send(b, INCREMENT, token)).json(), { count: 7 })
+  }, token)
+  t.equal(answer.statusCode, 200)
+  t.same(seen, [5, 6], 'what was written by then was found')
+  const present: Record<string, unknown> = {}
+  await send(b, session => { Object.assign(present, session.data()) }, tokenIn(answer))
+  t.same(present, { ...OLD, count: 7 })
 })

@@ -50,3 +50,14 @@ t.test('what others have changed meanwhile is taken, save where it was changed h
   own.takeAnew(before, { ...before, idleTimeout: 45, absoluteTimeout: 60 })
   t.same(own.get(), { idleTimeout: 30, absoluteTimeout: 60 })
 })
+
+t.test('a write that did not carry a setting leaves it unknown whether that is stored', async t => {
+  const own = new Own({ idleTimeout: 60 })
+  own.assign({ idleTimeout: 30 })
+  own.doubt(own.changes())
+  own.assign({ idleTimeout: 60 })
+  own.settle({ ...record, idleTimeout: 60 }, {})
+  t.same(own.changes(), { idleTimeout: 60 })
+  own.settle({ ...record, idleTimeout: 60 }, { idleTimeout: 60 })
+  t.same(own.changes(), {})
+})

@@ -93,6 +93,23 @@ t.test('where one takes too long, or the table does not answer, all who wait go 
   }
 })
 
+t.test('who comes to a line in which one took too long waits for nobody', async t => {
+  const queue = new UpdateQueue(SHORT)
+  const [held, begun] = [makeGate(), makeGate()]
+  const first = queue.run('k', async () => { await held.passed })
+  const second = queue.run('k', async () => {
+    begun.open()
+    await held.passed
+  })
+  await begun.passed
+  let late = false
+  const third = queue.run('k', async () => { late = true })
+  await turn()
+  t.equal(late, true)
+  held.open()
+  await Promise.all([first, second, third])
+})
+
 t.test('no timer is left behind, so that a process can end', async t => {
   const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()
@@ -114,4 +131,38 @@ t.test('a line pauses after twelve in a row for others to come in between, and a
     t.equal(gaps.indexOf(longest), longestRun - 1, `${longestRun} go without a pause`)
     t.ok(longest >= 59, `then the next waits for six writes' time: ${longest} ms`)
   }
+})
+
+t.test('however slow the table is, a line pauses for a quarter of a second at most', async t => {
+  const queue = new UpdateQueue(LONG)
+  const starts: number[] = []
+  await Promise.all(Array.from({ length: 13 }, async () => await queue.run('k', async line => {
+    line.took = 1000
+    starts.push(performance.now())
+  })))
+  const [twelfth = 0, last = 0] = starts.slice(-2)
+  t.ok(last - twelfth >= 240 && last - twelfth < 2000, `${last - twelfth} ms`)
+})
+
+t.test('where the table does not answer, a line that was to pause goes at once', async t => {
+  const queue = new UpdateQueue(LONG)
+  const starts: number[] = []
+  await Promise.allSettled(Array.from({ length: 14 }, async (_, number) => await queue.run('k', async line => {
+    line.took = 40
+    starts.push(performance.now())
+    if (number === 11) throw new errors.Unavailable({ cause: new Error('cut off') })
+  })))
+  const [twelfth = 0, , last = 0] = starts.slice(-3)
+  t.ok(last - twelfth < 100, `${last - twelfth} ms`)
+})
+
+t.test('a line that is never empty keeps nothing of those who have gone', async t => {
+  const queue = new UpdateQueue(LONG)
+  const waiting: number[] = []
+  const act = async (line: Line): Promise<void> => { waiting.push((line as Line & { waiting: Set<unknown> }).waiting.size) }
+  await Promise.all([1, 2, 3].map(async () => {
+    for (let number = 0; number < 100; number++) await queue.run('k', act)
+  }))
+  t.equal(waiting.length, 300)
+  t.ok(Math.max(...waiting) <= 3, 'but of those who wait')
 })

@@ -45,3 +45,18 @@ t.test('each notice counts for itself', async t => {
   createNotice(() => 0, 'Many')(log, 'b')
   t.strictSame(log.lines.map(([details]) => details), [{ loggableId: 'a', count: 1 }, { loggableId: 'b', count: 1 }])
 })
+
+t.test('a clock that is set back silences no notice for longer than a minute', async t => {
+  let ms = Date.UTC(2026, 0, 2)
+  const log = createLog()
+  const notice = createNotice(() => ms, 'Many')
+  notice(log, 'before')
+  ms -= 86_400_000
+  notice(log, 'a day earlier')
+  notice(log, 'in the same minute')
+  ms += 60_000
+  notice(log, 'a minute later')
+  t.strictSame(log.lines.map(([details]) => details), [
+    { loggableId: 'before', count: 1 }, { loggableId: 'a day earlier', count: 1 }, { loggableId: 'a minute later', count: 2 }
+  ])
+})

@@ -81,7 +81,7 @@ onEachEngine(t, async (t, engine) => {
     const created = await repository.load(record.key, false) as SessionRecord
     t.match(created, { key: record.key, version: 1, createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + 7200, next: undefined })
     t.same([...created.data], [['count', { S: '1' }], ['name', { S: 'ann' }]])
-    t.same(await repository.save(record.key, makeChange(created, { count: { S: '2' } }, { delete: ['name'] })), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(created, { count: { S: '2' } }, { delete: ['name'] })), { done: true, version: 2 })
     const saved = await repository.load(record.key, true) as SessionRecord
     t.same([saved.version, [...saved.data]], [2, [['count', { S: '2' }]]])
     const renewal = { lastSeenAt: NOW + 60, expiresAt: NOW + 7260, idleTimeout: undefined, absoluteTimeout: undefined, mayShorten: false }
@@ -136,10 +136,10 @@ onEachEngine(t, async (t, engine) => {
     }
     const record = await stored(values('first'))
     t.same([...record.data.keys()].sort(), [...names].sort())
-    t.same(await repository.save(record.key, makeChange(record, values('second'))), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(record, values('second'))), { done: true, version: 2 })
     const saved = await repository.load(record.key, true) as SessionRecord
     for (const name of names) t.same(saved.data.get(name), { S: `second ${name}` }, JSON.stringify(name))
-    t.same(await repository.save(record.key, makeChange(saved, {}, { delete: names })), { done: true, version: 3 })
+    t.match(await repository.save(record.key, makeChange(saved, {}, { delete: names })), { done: true, version: 3 })
     t.match(await repository.load(record.key, true), { data: new Map() })
   })
 
@@ -147,7 +147,7 @@ onEachEngine(t, async (t, engine) => {
     const { repository, proxy, stored } = await setUp(t, engine)
     const many = (text: string) => Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`a key with a number ${index}`, { S: text }]))
     const record = await stored({ count: { S: '1' } })
-    t.same(await repository.save(record.key, makeChange(record, many('one'))), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(record, many('one'))), { done: true, version: 2 })
     t.same(proxy.take(), ['UpdateItem'])
     const answer = await repository.save(record.key, makeChange(record, many('two')))
     t.match(answer, { done: false, record: { version: 2 } })
@@ -159,7 +159,7 @@ onEachEngine(t, async (t, engine) => {
     const { repository, proxy, stored } = await setUp(t, engine)
     const record = await stored()
     const increment = makeChange(record, { count: { S: '2' } }, { expected: new Map([['count', { S: '1' }], ['new', undefined]]) })
-    t.same(await repository.save(record.key, increment), { done: true, version: 2 })
+    t.match(await repository.save(record.key, increment), { done: true, version: 2 })
     t.same(proxy.take(), ['UpdateItem'])
     t.match(await repository.save(record.key, increment), { done: false, record: { version: 2, data: new Map([['count', { S: '2' }]]) } })
     t.same(proxy.take(), ['UpdateItem', 'GetItem'])
@@ -170,7 +170,7 @@ onEachEngine(t, async (t, engine) => {
     const record = await stored()
     loseAnswers('UpdateItem', 1)
     const change = makeChange(record, { count: { S: '2' } }, { expected: new Map([['count', { S: '1' }]]) })
-    t.same(await repository.save(record.key, change), { done: true, version: 2 })
+    t.match(await repository.save(record.key, change), { done: true, version: 2 })
     t.same(proxy.take(), ['UpdateItem', 'UpdateItem', 'GetItem'])
     t.match(await item(record.key), { ver: { N: '2' }, data: { M: { count: { S: '2' } } } })
   })
@@ -178,7 +178,7 @@ onEachEngine(t, async (t, engine) => {
   await t.test('a save on condition of the version is refused where that is another, whatever keys were written', async t => {
     const { repository, stored } = await setUp(t, engine)
     const record = await stored()
-    t.same(await repository.save(record.key, makeChange(record, { a: { S: '1' } }, { sameVersion: true })), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(record, { a: { S: '1' } }, { sameVersion: true })), { done: true, version: 2 })
     t.match(await repository.save(record.key, makeChange(record, { b: { S: '1' } }, { sameVersion: true })), { done: false, record: { version: 2 } })
     t.same([...(await repository.load(record.key, true))?.data.keys() ?? []].sort(), ['a', 'count'])
   })
@@ -225,7 +225,7 @@ onEachEngine(t, async (t, engine) => {
     const { repository, proxy, stored, item, loseAnswers } = await setUp(t, engine)
     const record = await stored()
     loseAnswers('UpdateItem', 2)
-    t.same(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: true, version: 2 })
+    t.match(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: true, version: 2 })
     t.same(proxy.take(), ['UpdateItem', 'UpdateItem', 'UpdateItem', 'GetItem'])
     t.match(await item(record.key), { ver: { N: '2' }, data: { M: { count: { S: '2' } } } })
   })
@@ -239,7 +239,7 @@ onEachEngine(t, async (t, engine) => {
     const record = await repository.load(key, true) as SessionRecord
     t.equal(record.writes, undefined)
     loseAnswers('UpdateItem', 2)
-    t.same(await repository.save(key, makeChange(record, { count: { S: '2' } })), { done: true, version: 2 })
+    t.match(await repository.save(key, makeChange(record, { count: { S: '2' } })), { done: true, version: 2 })
     t.match(await item(key), { ver: { N: '2' }, data: { M: { count: { S: '2' } } } })
   })
 
@@ -256,7 +256,7 @@ onEachEngine(t, async (t, engine) => {
       await repository.save(record.key, makeChange(record, { other: { S: '1' } }))
       return answer
     }
-    t.same(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: true, version: 3 })
+    t.match(await repository.save(record.key, makeChange(record, { count: { S: '2' } })), { done: true, version: 3 })
     const saved = await repository.load(record.key, true) as SessionRecord
     t.equal(saved.version, 3)
     t.same(Object.fromEntries(saved.data), { count: { S: '2' }, other: { S: '1' } })
@@ -305,7 +305,7 @@ onEachEngine(t, async (t, engine) => {
     const added = 409_600 - await overheadOf(repository.save(small.key, makeChange(small, { big: text(500_000) })), 500_000)
     await t.rejects(repository.save(small.key, makeChange(small, { big: text(added + 1) })), TOO_LARGE)
     t.same(proxy.take(), [], 'nothing was sent')
-    t.same(await repository.save(small.key, makeChange(small, { big: text(added) })), { done: true, version: 2 })
+    t.match(await repository.save(small.key, makeChange(small, { big: text(added) })), { done: true, version: 2 })
   })
 
   await t.test('an item that concurrent changes would make too large ends in the same error, and stays as it is', async t => {
@@ -430,6 +430,22 @@ t.test('what may come in place of an answer', async t => {
     proxy.intercept = () => ({ status: 400, body: { __type: 'com.amazon.coral.service#AccessDeniedException', message: 'no' } })
     await t.rejects(repository.save(record.key, change), { ...UNAVAILABLE, cause: { name: 'AccessDeniedException' } })
     t.same(proxy.take(), ['UpdateItem'], 'asked once')
+  })
+
+  await t.test('a save tells the write tokens that it leaves, those over a minute old taken out, also where its answer was lost', async t => {
+    const { repository, stored, item, put, loseAnswers } = await setUp(t, engine)
+    let base: SessionRecord = { ...await stored(), writes: undefined }
+    const bare = await item(base.key) as Record<string, AttributeValue>
+    delete bare['w']
+    await put(bare)
+    for (const [number, lost] of [[1, 0], [2, 0], [3, 2], [4, 0]] as const) {
+      loseAnswers('UpdateItem', lost)
+      const answer = await repository.save(base.key, makeChange(base, { count: { S: String(number) } }, { now: NOW + number * 61 }))
+      if (!answer.done || answer.writes === undefined) throw new Error('The save is to be done, and to tell its tokens.')
+      t.same([...answer.writes.keys()].sort(), Object.keys((await item(base.key))?.['w']?.M ?? {}).sort())
+      t.ok(answer.writes.size <= 2, 'its own and the one before it')
+      base = { ...base, version: answer.version, writes: answer.writes }
+    }
   })
 
   await t.test('a smaller limit counts before anything is sent', async t => {

@@ -300,3 +300,16 @@ t.test('a plan for a session whose id was taken away gives it another', async t 
   t.match(record.key, /^[\w-]{43}$/)
   t.same([record.key, state.status], [state.key, 'blank'])
 })
+
+t.test('settings of which it is not known whether they are stored are written again, also after a write of data alone', async t => {
+  const { state, record } = stored({ idleTimeout: 60 })
+  state.own.assign({ idleTimeout: 30 })
+  state.change()
+  state.doubt(planned(state.plan(NOW, true), 'save').change)
+  state.own.assign({ idleTimeout: 60 })
+  state.stored({ ...record, version: 5 }, { set: new Map([['a', text(2)]]), delete: [] }, 5)
+  const { change } = planned(state.plan(NOW, true), 'save')
+  t.same(change.settings, { idleTimeout: 60 })
+  state.stored(changedRecord(change, 6), change, 6)
+  t.equal(state.plan(NOW, true).kind, 'nothing')
+})

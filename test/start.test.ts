@@ -290,6 +290,31 @@ t.test('the start', async t => {
     t.match(JSON.stringify(line), /ECONNREFUSED/)
   })
 
+  await t.test('a service that never answers only warns, also where its time limit is beyond what Fastify gives a plugin', async t => {
+    for (const [pluginTimeout, timeout, least, most] of [[1000, 3, 790, 1000], [1000, 0.2, 190, 790], [0, 0.3, 290, 2000]] as const) {
+      const proxy = await makeProxy(t, engine)
+      proxy.intercept = async () => await new Promise(() => {})
+      const { app, log } = makeApp(t, { pluginTimeout })
+      app.register(dynamoSession, { table: 'sessions', client: { ...clientConfig(proxy.endpoint), maxAttempts: 1, requestHandler: {} }, timeout })
+      await app
+      const start = performance.now()
+      await app.ready()
+      const took = performance.now() - start
+      t.ok(took > least && took < most, `${pluginTimeout} ms for a plugin, ${timeout} s for a call: ${took} ms`)
+      const warnings = log.lines.filter(line => line['level'] >= 40)
+      t.match(warnings, [{ msg: UNREACHABLE, err: { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' } }])
+      t.equal(warnings.length, 1)
+    }
+  })
+
+  await t.test('a definite fault stops the start, whatever time Fastify gives a plugin', async t => {
+    for (const pluginTimeout of [0, 1000]) {
+      const { app } = makeApp(t, { pluginTimeout })
+      await app.register(dynamoSession, { table: 'missing', client, timeout: 30 })
+      await t.rejects(async () => await app.ready(), { code: 'FST_DYNAMODB_SESSION_TABLE_MISSING' })
+    }
+  })
+
   await t.test('closing closes the manager once, also where nothing was started', async t => {
     for (const isReady of [true, false]) {
       const { app } = makeApp(t)

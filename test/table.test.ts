@@ -248,6 +248,21 @@ t.test('what an engine or AWS may answer', async t => {
     t.equal(repository.expectsCapacity, true, 'an engine that tells it again is held to it')
   })
 
+  await t.test('an engine that has once told consumed capacity is held to it, whatever a later look finds', async t => {
+    const { table, proxy, repository, warnings } = await setUp(t, engine, { table: await createTable(engine) })
+    await table.verify()
+    proxy.intercept = () => ({ status: 200, body: {} })
+    for (let look = 0; look < 2; look++) {
+      t.match(await rejection(t, table.verify()), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', cause: { message: 'An answer without consumed capacity.' } })
+    }
+    t.equal(repository.expectsCapacity, true)
+    t.match(await rejection(t, repository.load('x'.repeat(43), false)), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' }, 'and no absent session')
+    t.same(warnings(), [])
+    proxy.intercept = () => undefined
+    await table.verify()
+    t.equal(await repository.load('x'.repeat(43), false), null)
+  })
+
   await t.test('a table in the making is waited for', async t => {
     const { table, proxy } = await setUp(t, engine)
     const answers = [{ status: 400, body: { __type: 'com.amazonaws.dynamodb.v20120810#ResourceNotFoundException' } }, { status: 200, body: { Table: { TableStatus: 'CREATING' } } }]

@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as tick, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Turns } from '../lib/turns.js'
 
@@ -30,7 +30,7 @@ t.test('acts run one after the other, in the order in which they were called, an
   const { notes, act } = makeActs()
   const gate = makeGate()
   const all = [turns.take(act('first', gate.passed)), turns.take(act('second')), turns.takeLast(act('third'))]
-  await turn()
+  await tick()
   t.same(notes, ['first begins'])
   gate.open()
   t.same(await Promise.all(all), ['first', 'second', 'third'])
@@ -59,14 +59,14 @@ t.test('whether an act would run at once is known', async t => {
 
 t.test('an answer that comes at once is an answer too', async t => {
   const turns = new Turns(LONG)
-  t.equal(await turns.take(async () => await turns.ask(() => 'at once')), 'at once')
+  t.equal(await turns.take(async turn => await turn.ask(() => 'at once')), 'at once')
 })
 
 t.test('what the application calls and awaits while it is asked goes ahead of the act that asks, and of nothing else', async t => {
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
-  const outer = turns.take(async () => {
-    notes.push(await turns.ask(async () => await turns.take(act('called'))))
+  const outer = turns.take(async turn => {
+    notes.push(await turn.ask(async () => await turns.take(act('called'))))
     notes.push('outer ends')
   })
   const later = turns.take(act('later'))
@@ -78,13 +78,13 @@ t.test('what is called while an act is asking, but not by the answer, waits for 
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
   const gate = makeGate()
-  const outer = turns.take(async () => {
-    await turns.ask(async () => { await gate.passed })
+  const outer = turns.take(async turn => {
+    await turn.ask(async () => { await gate.passed })
     notes.push('outer ends')
   })
-  await turn()
+  await tick()
   const other = turns.take(act('other'))
-  await turn()
+  await tick()
   t.same(notes, [])
   gate.open()
   await Promise.all([outer, other])
@@ -95,14 +95,14 @@ t.test('an answer that failed at once is over: what is called after it waits for
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
   const gate = makeGate()
-  const outer = turns.take(async () => {
-    await t.rejects(turns.ask(() => { throw new Error('broken') }), new Error('broken'))
+  const outer = turns.take(async turn => {
+    await t.rejects(turn.ask(() => { throw new Error('broken') }), new Error('broken'))
     await gate.passed
     notes.push('outer ends')
   })
-  await turn()
+  await tick()
   const other = turns.take(act('other'))
-  await turn()
+  await tick()
   t.same(notes, [])
   gate.open()
   await Promise.all([outer, other])
@@ -113,9 +113,9 @@ t.test('what is awaited later in the answer, where nobody can tell who called it
   const turns = new Turns(SHORT)
   const { notes, act } = makeActs()
   const start = performance.now()
-  await turns.take(async () => {
-    await turns.ask(async () => {
-      await turn()
+  await turns.take(async turn => {
+    await turn.ask(async () => {
+      await tick()
       await turns.take(act('called'))
     })
     notes.push('outer ends')
@@ -128,8 +128,8 @@ t.test('what is awaited later in the answer, where nobody can tell who called it
 t.test('an act whose question was answered in time is not left behind, however long it takes from then on', async t => {
   const turns = new Turns(SHORT)
   const { notes, act } = makeActs()
-  const outer = turns.take(async () => {
-    await turns.ask(() => 'answer')
+  const outer = turns.take(async turn => {
+    await turn.ask(() => 'answer')
     await sleep(3 * SHORT * 1000)
     notes.push('outer ends')
   })
@@ -140,10 +140,10 @@ t.test('an act whose question was answered in time is not left behind, however l
 t.test('an act that went ahead may ask in turn, and let others go ahead of itself', async t => {
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
-  await turns.take(async () => {
-    await turns.ask(async () => {
-      await turns.take(async () => {
-        await turns.ask(async () => { await turns.take(act('innermost')) })
+  await turns.take(async turn => {
+    await turn.ask(async () => {
+      await turns.take(async turn => {
+        await turn.ask(async () => { await turns.take(act('innermost')) })
         notes.push('inner ends')
       })
     })
@@ -155,10 +155,37 @@ t.test('an act that went ahead may ask in turn, and let others go ahead of itsel
 t.test('an act may ask again, and what is called then goes ahead as well', async t => {
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
-  await turns.take(async () => {
-    for (const name of ['first', 'second']) await turns.ask(async () => await turns.take(act(name)))
+  await turns.take(async turn => {
+    for (const name of ['first', 'second']) await turn.ask(async () => await turns.take(act(name)))
   })
   t.same(notes, ['first begins', 'first ends', 'second begins', 'second ends'])
+})
+
+t.test('an act that has let go and asks again lets go itself, and not the act that runs by then', async t => {
+  for (const [seconds, wait] of [[LONG, async () => {}], [SHORT, async () => { await sleep(3 * SHORT * 1000) }]] as const) {
+    const turns = new Turns(seconds)
+    const { notes, act } = makeActs()
+    const [again, running] = [makeGate(), makeGate()]
+    let later: Promise<unknown> | undefined
+    const outer = turns.take(async turn => {
+      await turn.ask(async () => await turns.take(act('called')))
+      await again.passed
+      await turn.ask(async () => {
+        later = turns.take(act('later'))
+        await wait()
+      })
+    })
+    await tick()
+    const other = turns.take(act('running', running.passed))
+    await tick()
+    again.open()
+    await outer
+    await tick()
+    t.same(notes, ['called begins', 'called ends', 'running begins'])
+    running.open()
+    await Promise.all([other, later])
+    t.same(notes.slice(3), ['running ends', 'later begins', 'later ends'])
+  }
 })
 
 t.test('the last act waits for all that were called, those that let others go ahead too, and runs at once where there are none', async t => {
@@ -166,15 +193,15 @@ t.test('the last act waits for all that were called, those that let others go ah
   const { notes, act } = makeActs()
   const gate = makeGate()
   let last: Promise<unknown> | undefined
-  const outer = turns.take(async () => {
-    await turns.ask(async () => {
+  const outer = turns.take(async turn => {
+    await turn.ask(async () => {
       last = turns.takeLast(act('last'))
       await turns.take(act('called'))
       await gate.passed
     })
     notes.push('outer ends')
   })
-  await turn()
+  await tick()
   t.same(notes, ['called begins', 'called ends'])
   gate.open()
   await outer
@@ -191,7 +218,7 @@ t.test('idle is when no act is under way, nor one that was called meanwhile', as
   const first = turns.take(act('first', gate.passed))
   const idle = turns.idle().then(() => { notes.push('idle') })
   const second = turns.take(act('second'))
-  await turn()
+  await tick()
   t.same(notes, ['first begins'])
   gate.open()
   await Promise.all([idle, first, second])
@@ -202,16 +229,16 @@ t.test('idle waits for an act that let others go ahead, also where it is asked f
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
   const gate = makeGate()
-  const outer = turns.take(async () => {
-    await turns.ask(async () => {
+  const outer = turns.take(async turn => {
+    await turn.ask(async () => {
       await turns.take(act('called'))
       await gate.passed
     })
     notes.push('outer ends')
   })
-  await turn()
+  await tick()
   const idle = turns.idle().then(() => { notes.push('idle') })
-  await turn()
+  await tick()
   t.same(notes, ['called begins', 'called ends'])
   gate.open()
   await Promise.all([outer, idle])
@@ -222,7 +249,7 @@ t.test('no timer is left behind, so that a process can end', async t => {
   const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()
   const turns = new Turns(LONG)
-  await turns.take(async () => await turns.ask(async () => 'answer'))
-  await turns.take(async () => await turns.ask(() => { throw new Error('broken') })).catch(() => {})
+  await turns.take(async turn => await turn.ask(async () => 'answer'))
+  await turns.take(async turn => await turn.ask(() => { throw new Error('broken') })).catch(() => {})
   t.equal(timers(), before)
 })

@@ -507,3 +507,42 @@ t.test('two stored forms are the same where they stand for the same value, or bo
   t.equal(isSameStored(nativeFormat, { SS: ['a', 'b'] }, { SS: ['b', 'a'] }), true)
   t.equal(isSameStored(nativeFormat, { B: new Uint8Array([1]) }, { B: new Uint8Array([2]) }), false)
 })
+
+t.test('under a key whose update has an unknown outcome, what is assigned or deleted from then on is written, whatever it is', async t => {
+  for (const data of [{ a: 1 }, {}]) {
+    for (const [act, changes] of [
+      [() => {}, { set: {}, delete: [] }],
+      [(values: Values) => { values.get('a') }, { set: {}, delete: [] }],
+      [(values: Values) => { values.set('a', 1) }, { set: { a: 1 }, delete: [] }],
+      [(values: Values) => { values.delete('a') }, { set: {}, delete: ['a'] }]
+    ] as const) {
+      const values = open(data)
+      values.unsure('a')
+      act(values)
+      t.same(changesOf(values), changes)
+      values.settle(values.changes())
+      t.strictSame(values.changes(), NOTHING, 'once')
+    }
+  }
+})
+
+t.test('what is stored as it was assigned before such an update is not written by itself, and what is not, is', async t => {
+  const values = open({ a: 1, cart: ['apple'] })
+  values.set('a', 1)
+  values.get('cart')
+  values.unsure('a')
+  values.unsure('cart')
+  t.strictSame(values.changes(), NOTHING)
+  t.equal(values.get('a'), 1)
+  values.set('a', 2)
+  values.unsure('a')
+  t.same(changesOf(values).set, { a: 2 })
+})
+
+t.test('after a write of such a key, the same value again is no change', async t => {
+  const values = open({ a: 1 })
+  values.unsure('a')
+  values.settle({ set: json({ a: 2 }), delete: [] })
+  values.set('a', 2)
+  t.strictSame(values.changes(), NOTHING)
+})

@@ -560,14 +560,36 @@ t.test('an update of a session that is yet to be created creates it with all tha
   t.same((await keeper.open(id, key, log)).visit.session.data(), { count: 6, userId: 'u' })
 })
 
-t.test('a session that an update could not create is created at the end, if the table answers then', async t => {
-  const { keeper, repository, log } = setKeeper()
-  const visit = keeper.blank(log)
-  repository.meet('create', 'fail before')
-  await t.rejects(visit.session.update('count', increment), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
-  await visit.settle(false)
-  t.same(repository.take(), ['create', 'create'])
-  t.match(visit.takeDelivery(), { token: { id: visit.session.id } })
+t.test('an update that could not create a session leaves nothing of it, and what else was put there is created at the end', async t => {
+  for (const [before, after] of [[undefined, {}], [{ count: 5 }, { count: 5 }], [{ userId: 'u' }, { userId: 'u' }]] as const) {
+    const { keeper, repository, log } = setKeeper()
+    const visit = keeper.blank(log)
+    for (const [key, value] of Object.entries(before ?? {})) visit.session.set(key as 'userId', value)
+    repository.meet('create', 'fail before')
+    await t.rejects(visit.session.update('count', increment), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
+    t.same(visit.session.data(), after)
+    await visit.settle(false)
+    t.same(repository.take(), before === undefined ? ['create'] : ['create', 'create'])
+    const { token } = visit.takeDelivery()
+    t.equal(typeof token === 'object', before !== undefined)
+  }
+})
+
+t.test('what is assigned while an update is failing to create a session stands', async t => {
+  for (const [act, after] of [
+    [(visit: Visit) => { visit.session.set('count', 77) }, { count: 77 }],
+    [(visit: Visit) => { visit.session.delete('count') }, {}]
+  ] as const) {
+    const { keeper, repository, log } = setKeeper()
+    const visit = keeper.blank(log)
+    visit.session.set('count', 5)
+    repository.meet('create', () => {
+      act(visit)
+      throw new Error('cut off')
+    })
+    await t.rejects(visit.session.update('count', increment), new Error('cut off'))
+    t.same(visit.session.data(), after)
+  }
 })
 
 t.test('an update of a stored session writes at once, its own key only, and what else has changed at the end', async t => {

@@ -320,9 +320,18 @@ t.test('a timeout that another request shortened holds for the session that repl
 t.test('a chain of successors that does not end is no log-out that worked', async t => {
   const stage = setKeeper()
   const { visit } = await openStored(stage)
-  for (let length = 0; length < 100; length++) stage.repository.meet('destroy', () => visit.state.key)
+  for (let length = 0; length < 100; length++) stage.repository.meet('destroy', () => `successor ${length}`)
   await t.rejects(visit.destroy(), { code: 'FST_DYNAMODB_SESSION_CONFLICT' })
   t.same(visit.takeDelivery(), {}, 'and no token is cleared')
+})
+
+t.test('records that are each other\'s successor, which nobody but another program makes, are dead, and a log-out ends with them', async t => {
+  const stage = setKeeper()
+  const { visit, key } = await openStored(stage)
+  stage.repository.meet('destroy', () => 'other').meet('destroy', () => key)
+  await visit.destroy()
+  t.same(stage.repository.take(), ['destroy', 'destroy'])
+  t.equal(visit.takeDelivery().token, 'clear')
 })
 
 t.test('twenty log-ins within a minute leave none behind when the first token logs out', async t => {

@@ -44,3 +44,9 @@ export function refused (answer: WriteAnswer): SessionRecord | null {
   equal(answer.done, false)
   return (answer as WriteAnswer & { done: false }).record
 }
+
+/** The version that a write which must be done has left. */
+export function doneVersion (answer: WriteAnswer): number {
+  equal(answer.done, true)
+  return (answer as WriteAnswer & { done: true }).version
+}

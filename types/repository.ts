@@ -73,13 +73,17 @@ export interface Replacement {
   readonly now: number
 }
 
-/** Done, with the version that the record now has; or refused, with the record that stood in the way, if any. */
+/**
+ * Done, with the version that the record now has and, where writes leave tokens, those that are in it; or refused, with the
+ * record that stood in the way, if any.
+ */
 export type WriteAnswer =
-  | { readonly done: true, readonly version: number }
+  | { readonly done: true, readonly version: number, readonly writes?: SessionRecord['writes'] }
   | { readonly done: false, readonly record: SessionRecord | null }
 
 /**
- * Where records are kept. Absence is an answer; a rejection means that the outcome is not known. Every write is
+ * Where records are kept. Absence is an answer. A rejection with `errors.Unavailable` means that the outcome is
+ * not known, and is a 503; any other is a fault of the repository itself, and is a 500. Every write is
  * conditional, and none of them brings a record back that is not there. `repositoryContract` of
  * `fastify-dynamodb-session/testing` holds an implementation to this.
  */

@@ -60,7 +60,7 @@ export interface SessionMembers {
    * the session's methods.
    *
    * Writes at once, this key only: one UpdateItem; one strong GetItem where nothing is to be written; with each repetition
-   * one more of both. On a blank session it creates one. After `regenerate()` it first carries that out. Updates of one
+   * one more UpdateItem and one or two more strong GetItems. On a blank session it creates one. After `regenerate()` it first carries that out. Updates of one
    * session wait for each other within a process. What `get` gave before is no longer the session's.
    *
    * @throws `FST_DYNAMODB_SESSION_CONFLICT` (409) where others got ahead a hundred times, `FST_DYNAMODB_SESSION_GONE` where
@@ -99,9 +99,12 @@ export interface SessionMembers {
   /**
    * Writes now what has changed, for streams, web sockets and hijacked replies, and before effects that must not
    * precede the write. `token` is then what to send. On a blank session it creates one; after `touch()` it renews. One
-   * PutItem or UpdateItem, none where nothing has changed.
+   * PutItem or UpdateItem, both after `regenerate()`, none where nothing has changed.
    *
-   * @throws `FST_DYNAMODB_SESSION_GONE` where the session was destroyed, replaced or has expired meanwhile.
+   * @throws `FST_DYNAMODB_SESSION_GONE` where the session was destroyed, replaced or has expired meanwhile,
+   * `FST_DYNAMODB_SESSION_CONFLICT` (409) where another request came before with `regenerate()` or, under
+   * `conflict: 'reject'`, with a change, `FST_DYNAMODB_SESSION_TOO_LARGE` (413), and
+   * `FST_DYNAMODB_SESSION_UNAVAILABLE` (503) where DynamoDB does not answer: it may be written or not.
    */
   save (): Promise<void>
   /**
@@ -122,7 +125,7 @@ export interface SessionMembers {
    */
   options<Attributes extends CookieAttributes> (attributes: Attributes): void
 
-  /** The secret id, undefined while the session is blank. Never log it: use `loggableId`. */
+  /** The secret id, undefined until something is put into a blank session. Never log it: use `loggableId`. */
   readonly id: string | undefined
   /** SHA-256 of the id, base64url (43 characters): the key under which the record is stored, and fit for logs. */
   readonly loggableId: string | undefined
@@ -130,7 +133,7 @@ export interface SessionMembers {
   readonly token: string | undefined
   /** True until the session is stored. */
   readonly isNew: boolean
-  /** True while there are changes that are not written. Compares what may have changed in place. */
+  /** True while there are changes that are not written. Compares what may have changed in place, and throws what no format can carry. */
   readonly isChanged: boolean
   /** Epoch seconds of the creation, undefined until the session is stored. */
   readonly createdAt: number | undefined
