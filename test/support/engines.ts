@@ -67,14 +67,21 @@ export async function startDynamoDBLocal (options: LocalOptions = {}): Promise<E
 /** Runs a program for as long as its standard input is open, so that it ends with the test, however that ends. */
 const GUARD = 'exec 3<&0; "$@" <&- & program=$!; cat <&3 >/dev/null; kill -9 $program; wait $program 2>/dev/null; exit 0'
 
+/**
+ * A port that is free now and that no other test is given: below those that the system hands out for port 0, of which a proxy
+ * in another process might get this one before the engine has it.
+ */
 async function freePort (): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    server.listen(port, '127.0.0.1')
+    const isFree = await once(server, 'listening').then(() => true, () => false)
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 async function untilAnswering (endpoint: string, child: ChildProcess): Promise<void> {
