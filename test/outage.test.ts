@@ -119,7 +119,12 @@ const WAYS = {
   },
   'nothing answers': async (proxy: FaultProxy) => {
     const rule = proxy.meet({ times: Infinity }, faults.hang)
-    return async () => rule.remove()
+    return async () => {
+      // An attempt that was given up may still be on its way, and would be answered after all.
+      await proxy.stop()
+      rule.remove()
+      await proxy.restart()
+    }
   }
 }
 
