@@ -45,7 +45,7 @@ const FREE = ['node:timers/promises', 'node:util']
 
 /** Rooms whose test file has another name than theirs. What only lists exports is tested where they are used. */
 const TESTS: Readonly<Record<string, string>> = {
-  index: 'plugin', 'lib/answer': 'lifecycle', 'lib/seat': 'lifecycle', 'testing/index': 'contract', 'testing/memory': 'contract', 'testing/writing': 'contract', 'testing/expecting': 'contract', 'testing/records': 'contract'
+  index: 'plugin', 'testing/index': 'contract', 'testing/memory': 'contract', 'testing/writing': 'contract', 'testing/expecting': 'contract', 'testing/records': 'contract'
 }
 
 const LONGEST_ROOM = 220
