@@ -825,7 +825,7 @@ function assertKept (history: History): void {
 }
 
 const LONGEST_REST = 10
-const MEMORY_RUNS = 500
+const MEMORY_RUNS = 400
 const WIRE_RUNS = 30
 
 t.test('on a repository in memory, whatever happens in whatever order, the promises hold', async t => {

@@ -104,6 +104,9 @@ onEachEngine(t, (t, engine) => {
     t.equal(writes - refused, MANY)
   })
 
+  // What follows goes by conditions that test/races.test.ts tries on both engines, or counts calls: one engine is enough.
+  if (engine.name !== 'dynalite') return
+
   t.test(`of ${MANY} saves that race a log-out nothing is left`, async t => {
     const { stages, meeting, send } = await setStorm(t, engine)
     const [first, second] = stages as [Stage, Stage, ...Stage[]]
@@ -130,9 +133,6 @@ onEachEngine(t, (t, engine) => {
     const later = await Promise.all(times(INSTANCES, async number => await send('/read', number)))
     t.same(later.map(answer => answer.json()), times(INSTANCES, () => ({ data: {} })), 'and no later read sees data')
   })
-
-  // What follows counts calls, or gives them the time that they take over a network: one engine is enough.
-  if (engine.name !== 'dynalite') return
 
   t.test(`${MANY} saves of different keys at once all survive, each by one write`, async t => {
     const { stages, meeting, all } = await setStorm(t, engine)
