@@ -233,8 +233,8 @@ function lose (stage: Stage, run: Awaited<ReturnType<typeof begin>>, fault: Faul
   const rules = of.lost.map(action => stage.proxy.meet({ action, when: lossy, times }, fault))
   if (extent === 'andTheRead') {
     // The first read opens the session.
-    const skip = of.begins === 'nothing' ? 0 : 1
-    rules.push(stage.proxy.meet({ action: 'GetItem', when: input => belongsTo(run, input), skip, times: Infinity }, fault))
+    const letBy = of.begins === 'nothing' ? 0 : 1
+    rules.push(stage.proxy.meet({ action: 'GetItem', when: input => belongsTo(run, input), letBy, times: Infinity }, fault))
   }
   return () => { for (const rule of rules) rule.remove() }
 }

@@ -901,7 +901,7 @@ t.test('on a table behind a network that fails, they hold as well', async t => {
       await history.turn(action)
       return undefined
     }
-    const rules = met.map(({ action, call, kind }) => proxy.meet({ action, skip: call }, WIRE_FAULTS[kind]))
+    const rules = met.map(({ action, call, kind }) => proxy.meet({ action, letBy: call }, WIRE_FAULTS[kind]))
     try {
       const visitors = await carryOut(history, program, scheduler, async () => await sleep(1))
       history.faultsMet = rules.reduce((sum, rule) => sum + rule.met, 0)

@@ -362,12 +362,12 @@ await t.test('a call meets the first live rule that takes it, and no other', asy
     return seen
   }
   const status = (code: number): Fault => faults.raw(code, '', 'text/plain')
-  const skipping = proxy.meet({ action: 'GetItem', skip: 2, times: 2 }, status(501))
+  const skipping = proxy.meet({ action: 'GetItem', letBy: 2, times: 2 }, status(501))
   const everywhere = proxy.meet('*', status(502))
   t.same(await statuses(5), [502, 200, 501, 501, 200])
   t.same([skipping.met, everywhere.met], [2, 1])
   const forEver = proxy.meet({ action: 'GetItem', times: Infinity }, status(503))
-  const late = proxy.meet({ action: 'GetItem', skip: 1 }, status(504))
+  const late = proxy.meet({ action: 'GetItem', letBy: 1 }, status(504))
   t.same(await statuses(3), [503, 503, 503])
   t.equal((await add().seen).status, 200, 'another action')
   forEver.remove()
@@ -376,7 +376,7 @@ await t.test('a call meets the first live rule that takes it, and no other', asy
   const unmet = proxy.meet('GetItem', status(505))
   unmet.remove()
   t.same([await statuses(1), unmet.met], [[200], 0])
-  const either = proxy.meet({ skip: 1 }, status(506))
+  const either = proxy.meet({ letBy: 1 }, status(506))
   t.same([(await add().seen).status, ...await statuses(2), either.met], [200, 506, 200, 1], 'of any action')
 })
 
@@ -404,7 +404,7 @@ await t.test('a gate before the engine holds a call that the engine has not seen
 
 await t.test('a gate after the engine holds the answer to a call that is applied', async t => {
   const { proxy, add, count } = await setUp(t)
-  const gate = proxy.gate({ action: 'UpdateItem', skip: 1, when: input => input['ReturnValues'] === 'ALL_NEW' }, 'after')
+  const gate = proxy.gate({ action: 'UpdateItem', letBy: 1, when: input => input['ReturnValues'] === 'ALL_NEW' }, 'after')
   t.equal((await add().seen).status, 200)
   const asked = add()
   t.equal((await gate.reached).action, 'UpdateItem')

@@ -2,16 +2,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { errors } from '../lib/errors.js'
 import { UpdateQueue, type Latest, type Line } from '../lib/queue.js'
+import { makeGate } from './support/gate.js'
 
 /** Seconds. One queue waits so long that only its line decides, the other so short that its wait is over soon. */
 const LONG = 60
 const SHORT = 0.03
-
-function makeGate (): { readonly passed: Promise<void>, open (): void } {
-  let open = (): void => {}
-  const passed = new Promise<void>(resolve => { open = resolve })
-  return { passed, open: () => { open() } }
-}
 
 t.test('an update that is alone does not wait, and gives what it gives', async t => {
   const queue = new UpdateQueue(LONG)

@@ -173,7 +173,7 @@ onEachEngine(t, (t, engine) => {
     const { stages, send } = await setStorm(t, engine)
     const [first, second] = stages as [Stage, Stage, ...Stage[]]
     // The process is busy when the one comes.
-    const busy = first.proxy.gate({ action: 'UpdateItem', skip: 4 })
+    const busy = first.proxy.gate({ action: 'UpdateItem', letBy: 4 })
     const many = times(40, async () => await send('/count', 0))
     await busy.reached
     for (const { proxy } of [first, second]) proxy.meet({ times: Infinity }, faults.delay(10))

@@ -1,17 +1,11 @@
 import { setImmediate as tick, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Turns } from '../lib/turns.js'
+import { makeGate } from './support/gate.js'
 
 /** Seconds. A question that takes so long that only what is called in it counts, and one whose time is up soon. */
 const LONG = 60
 const SHORT = 0.03
-
-/** Something that ends when the test says so. */
-function makeGate (): { readonly passed: Promise<void>, open (): void } {
-  let open = (): void => {}
-  const passed = new Promise<void>(resolve => { open = resolve })
-  return { passed, open: () => { open() } }
-}
 
 /** Acts that note when they begin and end. */
 function makeActs () {

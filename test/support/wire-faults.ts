@@ -181,7 +181,7 @@ export type Match = Action | '*' | {
   readonly action?: Action | '*'
   readonly when?: (input: Record<string, any>) => boolean
   /** How many matching calls it lets by first. Calls that an earlier rule took are not among them. */
-  readonly skip?: number
+  readonly letBy?: number
   /** How many calls it takes, 1 if left out. */
   readonly times?: number
 }
@@ -212,7 +212,7 @@ export interface Taken {
 interface Entry {
   readonly matches: (action: string, input: Record<string, any>) => boolean
   readonly take: (action: string, input: Record<string, any>) => Taken
-  skip: number
+  letBy: number
   left: number
 }
 
@@ -241,7 +241,7 @@ export class Rules {
   find (action: string, input: Record<string, any>): Taken | undefined {
     for (const entry of this.#entries) {
       if (entry.left <= 0 || !entry.matches(action, input)) continue
-      if (entry.skip-- > 0) continue
+      if (entry.letBy-- > 0) continue
       entry.left -= 1
       return entry.take(action, input)
     }
@@ -254,8 +254,8 @@ export class Rules {
   }
 
   #add (match: Match, take: Entry['take']): Entry {
-    const { action = '*', when = () => true, skip = 0, times = 1 } = typeof match === 'string' ? { action: match } : match
-    const entry: Entry = { matches: (called, input) => (action === '*' || action === called) && when(input), take, skip, left: times }
+    const { action = '*', when = () => true, letBy = 0, times = 1 } = typeof match === 'string' ? { action: match } : match
+    const entry: Entry = { matches: (called, input) => (action === '*' || action === called) && when(input), take, letBy, left: times }
     this.#entries.push(entry)
     return entry
   }
