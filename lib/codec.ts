@@ -62,7 +62,8 @@ function isOverflow (cause: unknown): boolean {
   return cause instanceof RangeError && cause.message.includes('call stack')
 }
 
-function nameOf (cause: unknown): string {
+/** What kind of failure it was, without its text. */
+export function nameOf (cause: unknown): string {
   return cause instanceof Error ? cause.name : 'unknown'
 }
 
@@ -80,6 +81,8 @@ function customFormat (codec: Codec): Format {
     name: codec.name,
     encode (value) {
       const stored: unknown = codec.encode(value)
+      // DynamoDB keeps text as UTF-8, which has no half surrogate pairs.
+      if (typeof stored === 'string' && !stored.isWellFormed()) throw new Refusal('the codec must not encode to text with half a surrogate pair')
       if (typeof stored === 'string') return { S: stored }
       // Copied both ways: a codec may give out the very bytes that it got, and the application may change them in place.
       if (stored instanceof Uint8Array) return { B: new Uint8Array(stored) }

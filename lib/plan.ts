@@ -1,14 +1,14 @@
 import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
-import { decodeValue, type Formats } from './codec.js'
 import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { Form, isSame, type FormSettings } from './form.js'
 import { mergedData } from './item.js'
-import { isSame, type ValueChanges, type Values } from './values.js'
+import type { ValueChanges, Values } from './values.js'
 
 /** What is to be done about a session. Deciding is here, doing is the writer's. */
 export type Plan =
   | { readonly kind: 'nothing' }
-  | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number }
-  | { readonly kind: 'save', readonly change: RecordChange }
+  | { readonly kind: 'create', readonly record: SessionRecord, readonly now: number, readonly content: unknown }
+  | { readonly kind: 'save', readonly change: RecordChange, readonly content: unknown }
   | {
     readonly kind: 'touch'
     readonly base: SessionRecord
@@ -18,7 +18,14 @@ export type Plan =
     /** Seconds within which one renewal is enough, whoever made it; 0 where the application asked for this one. */
     readonly reissueTime: number
   }
-  | { readonly kind: 'regenerate', readonly record: SessionRecord, readonly old: SessionRecord, readonly keep: Keep, readonly now: number }
+  | {
+    readonly kind: 'regenerate'
+    readonly record: SessionRecord
+    readonly old: SessionRecord
+    readonly keep: Keep
+    readonly now: number
+    readonly content: unknown
+  }
   | { readonly kind: 'discard', readonly old: SessionRecord }
 
 /** What the browser is to be told at the end of the request. */
@@ -35,15 +42,20 @@ export type Keep = readonly string[] | boolean
 /** Nothing is to be done. */
 export const NOTHING: Plan = { kind: 'nothing' }
 
-/** What a plan is to write of the application's, to tell two plans apart; undefined where that is nothing. */
+/**
+ * What a plan is to write of the application's, to tell two plans apart; undefined where that is nothing. Not as it is stored,
+ * because sealed values differ each time.
+ */
 export function contentOf (plan: Plan): unknown {
-  switch (plan.kind) {
-    case 'save': return [plan.change.set, plan.change.delete, plan.change.settings]
-    case 'create':
-    case 'regenerate': return [plan.record.data, plan.record.idleTimeout, plan.record.absoluteTimeout, plan.record.cookieMaxAge]
-    case 'discard': return plan.kind
-    default: return undefined
-  }
+  if (plan.kind === 'discard') return plan.kind
+  return 'content' in plan ? plan.content : undefined
+}
+
+/** A record under another key, which its values are bound to. */
+export function moved (record: SessionRecord, key: string, settings: FormSettings): SessionRecord {
+  const from = Form.of(record, settings)
+  const to = Form.of({ ...record, key }, settings)
+  return { ...record, key, data: new Map([...record.data].map(([name, stored]) => [name, to.wrap(name, from.unwrap(name, stored))])) }
 }
 
 /** What a new record is made of beside its instants. */
@@ -118,17 +130,17 @@ export function narrower (first: Keep, second: Keep): Keep {
  * Takes the values that are kept of a record anew, because it has changed since it was read; what the application has
  * changed itself meanwhile stands.
  */
-export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, formats: Formats): void {
+export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, settings: FormSettings): void {
   for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
     const isKept = keep === true || (Array.isArray(keep) && keep.includes(key))
-    if (!isKept || values.isDoubted(key) || !isSame(() => values.get(key), () => read(before, key, formats))) continue
-    const value = read(present, key, formats)
+    if (!isKept || values.isDoubted(key) || !isSame(() => values.get(key), () => read(before, key, settings))) continue
+    const value = read(present, key, settings)
     if (value === undefined) values.delete(key)
     else values.set(key, value)
   }
 }
 
-function read ({ data, format }: SessionRecord, key: string, formats: Formats): unknown {
-  const stored = data.get(key)
-  return stored === undefined ? undefined : decodeValue(formats.named(format), stored)
+function read (record: SessionRecord, key: string, settings: FormSettings): unknown {
+  const stored = record.data.get(key)
+  return stored === undefined ? undefined : Form.of(record, settings).read(key, stored)
 }

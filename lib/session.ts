@@ -1,18 +1,17 @@
 import type { RecordChange, SessionRecord, SettingsChange } from '../types/repository.js'
-import type { Formats } from './codec.js'
 import { errors } from './errors.js'
 import { presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { Form, type FormSettings } from './form.js'
 import { Own } from './own.js'
 import { isChange, narrower, newRecord, NOTHING, reissueTimeOf, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
 import { hash, type Tokens } from './token.js'
 import { Values, type ValueChanges } from './values.js'
 
 /** What all sessions of one registration share. */
-export interface SessionSettings extends Timeouts {
+export interface SessionSettings extends Timeouts, FormSettings {
   readonly reissueTime: number
   /** Whether a save over data that others have written meanwhile is refused, or goes beside it. */
   readonly conflict: 'merge' | 'reject'
-  readonly formats: Formats
   readonly tokens: Tokens
 }
 
@@ -53,7 +52,7 @@ export class SessionState {
 
   constructor (settings: SessionSettings, stored?: { readonly id: string, readonly record: SessionRecord }) {
     this.settings = settings
-    this.values = new Values(settings.formats.preferred, new Map())
+    this.values = new Values(Form.unstored(this.settings))
     if (stored !== undefined) this.adopt(stored.id, stored.record)
   }
 
@@ -64,7 +63,7 @@ export class SessionState {
 
   /** Takes a record as what is stored; what was changed before is dropped. */
   adopt (id: string, record: SessionRecord): void {
-    this.values = new Values(this.settings.formats.named(record.format), record.data)
+    this.values = new Values(Form.of(record, this.settings), record.data)
     this.record = record
     this.version = record.version
     this.replaced = undefined
@@ -88,7 +87,7 @@ export class SessionState {
   }
 
   regenerate (keep: Keep): void {
-    this.values = this.values.moved(this.settings.formats.preferred, keep)
+    this.values = this.values.moved(Form.unstored(this.settings), keep)
     // The first record stands: regenerating twice replaces it once.
     if (this.record !== undefined) this.replaced = { record: this.record, keep }
     else if (this.replaced !== undefined) this.replaced = { ...this.replaced, keep: narrower(this.replaced.keep, keep) }
@@ -113,7 +112,7 @@ export class SessionState {
   carryOver (present: SessionRecord): void {
     if (this.replaced === undefined) return
     const { record: before, keep } = this.replaced
-    takeAnew(this.values, keep, before, present, this.settings.formats)
+    takeAnew(this.values, keep, before, present, this.settings)
     if (keep === true) this.own.takeAnew(before, present)
     this.replaced = { record: present, keep }
   }
@@ -124,7 +123,7 @@ export class SessionState {
 
   /** The session is stored nowhere any more and may be used anew. */
   forget (): void {
-    this.values = new Values(this.settings.formats.preferred, new Map())
+    this.values = new Values(Form.unstored(this.settings))
     this.record = undefined
     this.version = undefined
     this.replaced = undefined
@@ -170,7 +169,7 @@ export class SessionState {
     if (this.record !== undefined) return this.#planStored(this.record, now, explicit)
     if (this.replaced !== undefined) return this.#planReplacing(this.replaced, now, explicit)
     if (!explicit && !this.values.hasSubstance()) return NOTHING
-    return { kind: 'create', record: this.#newRecord(now), now }
+    return { kind: 'create', ...this.#newRecord(now), now }
   }
 
   /** After the plan was carried out: the record as it is now known, what was written, and its version. */
@@ -178,7 +177,7 @@ export class SessionState {
     this.record = record
     this.version = version
     this.replaced = undefined
-    this.values.settle(written)
+    this.values.settle(written, Form.of(record, this.settings))
     this.own.settle(record, written.settings ?? {})
     this.#wantsTouch = false
     this.#move('loaded')
@@ -193,7 +192,10 @@ export class SessionState {
     const settings = this.own.changes()
     const renewal = renewalOf(base, settings, this.settings, now)
     const sameVersion = this.settings.conflict === 'reject'
-    if (isChange(values, settings)) return { kind: 'save', change: { ...values, settings, renewal, base, sameVersion, now } }
+    if (isChange(values, settings)) {
+      const change = { set: this.values.form.wrapAll(values.set), delete: values.delete, settings, renewal, base, sameVersion, now }
+      return { kind: 'save', change, content: [values, settings] }
+    }
     const reissueTime = this.#wantsTouch ? 0 : reissueTimeOf(base, this.settings.reissueTime)
     // What the application asks to be saved is its changes; renewing has its own time, or is asked for.
     const mayTouch = this.#wantsTouch || (now - base.lastSeenAt >= reissueTime && !explicit)
@@ -202,18 +204,17 @@ export class SessionState {
 
   #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {
     if (!explicit && !this.values.hasSubstance()) return { kind: 'discard', old: replaced.record }
-    const record = this.#newRecord(now, replaced)
-    return { kind: 'regenerate', record, old: replaced.record, keep: replaced.keep, now }
+    return { kind: 'regenerate', ...this.#newRecord(now, replaced), old: replaced.record, keep: replaced.keep, now }
   }
 
-  #newRecord (now: number, replaced?: Replaced): SessionRecord {
+  #newRecord (now: number, replaced?: Replaced): { record: SessionRecord, content: unknown } {
     const own = this.own.get()
-    return newRecord({
-      key: this.#key ?? this.takeOtherId(),
-      data: this.values.all(),
-      format: this.values.format.name,
-      ...own,
-      cookieMaxAge: own.cookieMaxAge ?? this.#chosenMaxAge
-    }, this.settings, now, replaced?.keep === true ? replaced.record : undefined)
+    const cookieMaxAge = own.cookieMaxAge ?? this.#chosenMaxAge
+    const encoded = this.values.all()
+    const parts = { key: this.#key ?? this.takeOtherId(), format: this.values.form.format.name, ...own, cookieMaxAge }
+    const data = Form.of(parts, this.settings).wrapAll(encoded)
+    const past = replaced?.keep === true ? replaced.record : undefined
+    const record = newRecord({ ...parts, data }, this.settings, now, past)
+    return { record, content: [encoded, own.idleTimeout, own.absoluteTimeout, cookieMaxAge] }
   }
 }

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RecordChange, Repository, SessionRecord, StoredValue, WriteAnswer } from '../types/repository.js'
-import { decodeValue, encodeValue, type Format } from './codec.js'
 import { errors, isDefinite, isOurs } from './errors.js'
 import { tellConflict } from './events.js'
 import { assertAlive, type Timeouts } from './expiry.js'
+import { isSame, isSameEncoded, type Form } from './form.js'
 import { mergedData } from './item.js'
 import { knownRecord, renewalOf } from './plan.js'
 import { UpdateQueue, type Latest, type Line } from './queue.js'
 import type { SessionState } from './session.js'
-import { isSameStored, type ValueChanges, type Values } from './values.js'
+import { UNTOUCHED, type ValueChanges, type Values } from './values.js'
 
 /** How often others may get ahead of an update, before the visitor is asked to repeat: more than any browser's requests do. */
 const MOST_REFUSALS = 100
@@ -87,62 +87,70 @@ export class Updater {
   }
 
   async #attempt (state: SessionState, look: Look, name: string, ask: Ask, line: Line): Promise<Outcome> {
+    // An attempt before this one may have been overtaken by a new id.
+    this.#sameSession(state, look)
     const { values } = state
-    const { format } = values
+    const { form } = values
     const mark = values.mark(name)
     const pending = values.pending(name)
-    const from = pending === undefined ? look.stored : pending.encoded
-    const value = await ask(from === undefined ? undefined : decodeValue(format, from))
+    const stored = pending === undefined ? unwrapped(form, name, look.stored) : pending.encoded
+    const value = await ask(stored === undefined ? undefined : form.decode(stored))
     if (state.values !== values) return { present: this.#sameSession(state, look), isOwn: true }
-    const to = value === undefined ? undefined : encodeValue(format, name, value)
-    if (pending === undefined && isSameStored(format, look.stored, to)) {
-      const present = await this.#confirm(look, name, format)
+    const to = value === undefined ? undefined : form.encode(name, value)
+    if (pending === undefined && isSameEncoded(form, stored, to)) {
+      const present = await this.#confirm(look, name, form)
       if (present !== undefined) return { present }
-      values.hold(name, value, mark)
-      this.#noteFound(state, look, name)
+      this.#noteFound(state, look, name, values, () => { values.hold(name, value, mark) })
       return { value }
     }
-    const change = pending === undefined ? this.#changeOf(look, name, to) : this.#overwriting(state, look, name, to)
-    const answer = await this.#write(change, values, name, line)
+    const written = wrapped(form, name, to)
+    const change = pending === undefined ? this.#changeOf(look, name, written) : this.#overwriting(state, look, name, written)
+    const answer = await this.#write(state, change, name, line)
     if (!answer.done) return { present: answer.record, isFinal: pending !== undefined && isOvertaken(change, answer.record) }
-    line.latest.set(name, { version: answer.version, value: to })
-    this.#note(state, change, answer, () => { values.hold(name, value, mark) })
+    line.latest.set(name, { version: answer.version, value: written })
+    const isReread = state.values !== values
+    this.#note(state, change, answer, isReread, () => { state.values.hold(name, value, isReread ? UNTOUCHED : mark) })
     return { value }
   }
 
-  async #write (change: RecordChange, values: Values, name: string, line: Line): Promise<WriteAnswer> {
+  async #write (state: SessionState, change: RecordChange, name: string, line: Line): Promise<WriteAnswer> {
     const start = performance.now()
     return await this.#repository.save(change.base.key, change)
       .catch((error: unknown) => {
-        if (!isDefinite(error)) values.unsure(name)
+        if (!isDefinite(error) && state.record?.key === change.base.key) state.values.unsure(name)
         throw error
       })
       .finally(() => { line.took = performance.now() - start })
   }
 
   /** Nothing was to be written, because the table has it already. */
-  #noteFound (state: SessionState, { base, stored }: Look, name: string): void {
+  #noteFound (state: SessionState, { stored }: Look, name: string, values: Values, hold: () => void): void {
     const { record } = state
-    if (record?.key !== base.key) return
+    // Where the session was read again meanwhile, what was found is there.
+    if (state.values !== values || record === undefined) return
+    hold()
     const found = asWritten(name, stored)
-    state.values.settle(found)
+    values.settle(found, values.form)
     state.record = { ...record, data: mergedData({ base: record, ...found }) }
   }
 
   /** Others may have gone ahead while the application was asked, and have put another session in place of this one. */
-  #note (state: SessionState, change: RecordChange, { version, writes }: WriteAnswer & { readonly done: true }, hold: () => void): void {
+  #note (state: SessionState, change: RecordChange, { version, writes }: WriteAnswer & { readonly done: true }, isReread: boolean, hold: () => void): void {
     const { key } = change.base
     if (state.record?.key !== key) return
+    state.deliver({ wrote: { key, version } })
+    // The application has read the session again meanwhile, with this write in it.
+    if (isReread && state.record.version >= version) return
     hold()
     state.stored(knownRecord(state.record, change, version, writes), change, version)
-    state.deliver({ wrote: { key, version } })
   }
 
   /** Where nothing is to be written, the table is asked whether that is so: what this request read may be out of date. */
-  async #confirm ({ base, stored, isSure }: Look, name: string, format: Format): Promise<SessionRecord | undefined> {
+  async #confirm ({ base, stored, isSure }: Look, name: string, form: Form): Promise<SessionRecord | undefined> {
     if (isSure) return undefined
     const present = assertAlive(await this.#repository.load(base.key, true), base.key, this.#settings, this.#now())
-    return isSameStored(format, present.data.get(name), stored) ? undefined : present
+    const read = (value: StoredValue | undefined): unknown => value === undefined ? undefined : form.read(name, value)
+    return isSame(() => read(present.data.get(name)), () => read(stored)) ? undefined : present
   }
 
   /** The application has read the session again, or has ended it, while it was asked. */
@@ -192,6 +200,14 @@ export async function assign (state: SessionState, name: string, ask: Ask): Prom
 /** Whether others have written data over which nothing may be written. */
 function isOvertaken ({ sameVersion, base }: RecordChange, present: SessionRecord | null): boolean {
   return sameVersion === true && present?.version !== base.version
+}
+
+function wrapped (form: Form, name: string, encoded: StoredValue | undefined): StoredValue | undefined {
+  return encoded === undefined ? undefined : form.wrap(name, encoded)
+}
+
+function unwrapped (form: Form, name: string, stored: StoredValue | undefined): StoredValue | undefined {
+  return stored === undefined ? undefined : form.unwrap(name, stored)
 }
 
 function asWritten (name: string, stored: StoredValue | undefined): ValueChanges {

@@ -1,6 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { StoredValue } from '../types/repository.js'
-import { decodeValue, encodeValue, type Format } from './codec.js'
+import { isSameEncoded, type Form } from './form.js'
 import { assertKey } from './names.js'
 import { isPlainObject } from './plain.js'
 
@@ -15,6 +14,9 @@ interface Held {
 /** What the application had done about a key at some moment. Reading is nothing. */
 export interface Mark { readonly assigned: object | undefined, readonly isDeleted: boolean }
 
+/** Of a key about which the application has done nothing. */
+export const UNTOUCHED: Mark = { assigned: undefined, isDeleted: false }
+
 /** What has changed, encoded. */
 export interface ValueChanges {
   readonly set: ReadonlyMap<string, StoredValue>
@@ -26,8 +28,10 @@ export interface ValueChanges {
  * A value may have changed when it was assigned, or when it is an object that the application has in hand.
  */
 export class Values {
-  readonly format: Format
+  form: Form
   #stored: ReadonlyMap<string, StoredValue>
+  /** Stored values out of their envelopes, once they were asked for. */
+  readonly #unwrapped = new Map<string, { readonly stored: StoredValue, readonly encoded: StoredValue }>()
   readonly #held = new Map<string, Held>()
   readonly #deleted = new Set<string>()
   /** Keys of which it is not known whether they are stored as they were tried. */
@@ -36,8 +40,8 @@ export class Values {
   /** Keys of which it is not known what is stored: assigning or deleting is a change then, whatever the value. */
   readonly #unsure = new Set<string>()
 
-  constructor (format: Format, stored: ReadonlyMap<string, StoredValue>) {
-    this.format = format
+  constructor (form: Form, stored: ReadonlyMap<string, StoredValue> = new Map()) {
+    this.form = form
     this.#stored = stored
   }
 
@@ -48,9 +52,10 @@ export class Values {
   get (key: string): unknown {
     const held = this.#held.get(key)
     if (held !== undefined) return held.value
-    const stored = this.#stored.get(key)
-    if (stored === undefined || this.#deleted.has(key)) return undefined
-    const value = decodeValue(this.format, stored)
+    if (this.#deleted.has(key)) return undefined
+    const encoded = this.#encodedOf(key)
+    if (encoded === undefined) return undefined
+    const value = this.form.decode(encoded)
     this.#held.set(key, { value, assigned: false })
     return value
   }
@@ -58,7 +63,7 @@ export class Values {
   /** Assigns a value, which is tried on the format first: the handler that gave it is the one to hear of it. */
   set (key: string, value: unknown): void {
     assertKey(key)
-    const encoded = encodeValue(this.format, key, value)
+    const encoded = this.form.encode(key, value)
     this.#held.set(key, { value, assigned: true, encoded: isMutable(value) ? undefined : encoded })
     this.#deleted.delete(key)
   }
@@ -75,20 +80,20 @@ export class Values {
     return [...new Set([...stored, ...this.#held.keys()])]
   }
 
-  /** A deep copy: each value by way of its stored form, which holds it whole. */
+  /** A deep copy: each value by way of its encoded form, which holds it whole. */
   copy (): Map<string, unknown> {
-    return new Map([...this.all()].map(([key, stored]) => [key, decodeValue(this.format, stored)]))
+    return new Map([...this.all()].map(([key, encoded]) => [key, this.form.decode(encoded)]))
   }
 
   /** The same of one value. */
   copyOf (key: string): unknown {
-    return this.has(key) ? decodeValue(this.format, encodeValue(this.format, key, this.get(key))) : undefined
+    return this.has(key) ? this.form.decode(this.form.encode(key, this.get(key))) : undefined
   }
 
-  /** Every value in its stored form. */
+  /** Every value, encoded. */
   all (): Map<string, StoredValue> {
     const { set } = this.changes()
-    return new Map(this.keys().map(key => [key, set.get(key) ?? this.#stored.get(key) as StoredValue]))
+    return new Map(this.keys().map(key => [key, set.get(key) ?? this.#encodedOf(key) as StoredValue]))
   }
 
   /** What is worth a session: anything but empty objects and arrays, which plugins put there to find them later. */
@@ -113,7 +118,7 @@ export class Values {
     if (held === undefined) return this.#isDeletion(key) ? { encoded: undefined } : undefined
     const isUnknown = this.#doubted.has(key) || (held.assigned && this.#unsure.has(key))
     if (!isUnknown && !held.assigned && !isMutable(held.value)) return undefined
-    const encoded = held.encoded ?? encodeValue(this.format, key, held.value)
+    const encoded = held.encoded ?? this.form.encode(key, held.value)
     return isUnknown || !this.#isStored(key, encoded) ? { encoded } : undefined
   }
 
@@ -154,7 +159,8 @@ export class Values {
   }
 
   /** Takes what was written for stored. Values in hand stay in hand, because the application may change them yet. */
-  settle (written: ValueChanges): void {
+  settle (written: ValueChanges, form: Form): void {
+    this.form = form
     const stored = new Map([...this.#stored, ...written.set])
     for (const key of written.delete) stored.delete(key)
     this.#stored = stored
@@ -168,8 +174,8 @@ export class Values {
   }
 
   /** The same values, or those of the named keys, as assigned to a session that has none stored. */
-  moved (format: Format, keep: readonly string[] | boolean): Values {
-    const values = new Values(format, new Map())
+  moved (form: Form, keep: readonly string[] | boolean): Values {
+    const values = new Values(form)
     const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
     for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
     // Not known there either: what was assigned since is written, and not taken anew from the record.
@@ -177,28 +183,23 @@ export class Values {
     return values
   }
 
-  #isStored (key: string, encoded: StoredValue): boolean {
-    return isSameStored(this.format, this.#stored.get(key), encoded)
+  #encodedOf (key: string): StoredValue | undefined {
+    const stored = this.#stored.get(key)
+    if (stored === undefined) return undefined
+    const known = this.#unwrapped.get(key)
+    if (known?.stored === stored) return known.encoded
+    const encoded = this.form.unwrap(key, stored)
+    this.#unwrapped.set(key, { stored, encoded })
+    return encoded
   }
-}
 
-/** Whether two stored forms stand for the same value, or both for none. */
-export function isSameStored (format: Format, a: StoredValue | undefined, b: StoredValue | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b
-  if (a.S !== undefined && a.S === b.S) return true
-  // Other text may still be the same value: DynamoDB rewrites numbers, and members may stand in another order.
-  return isSame(() => decodeValue(format, a), () => decodeValue(format, b))
-}
-
-/**
- * Whether two values are equal. What cannot be read or is too deep to compare counts as different: a write too many, not
- * a failure, and a stored value that nobody can read is replaced by the one that is set.
- */
-export function isSame (a: () => unknown, b: () => unknown): boolean {
-  try {
-    return isDeepStrictEqual(a(), b())
-  } catch {
-    return false
+  #isStored (key: string, encoded: StoredValue): boolean {
+    try {
+      return isSameEncoded(this.form, this.#encodedOf(key), encoded)
+    } catch {
+      // What is stored cannot be opened, and is replaced by what is set.
+      return false
+    }
   }
 }
 

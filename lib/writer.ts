@@ -4,7 +4,7 @@ import { tellConflict } from './events.js'
 import { assertAlive, gone, goneReason, type Timeouts } from './expiry.js'
 import { NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
-import { knownRecord, rebase, type Plan } from './plan.js'
+import { knownRecord, moved, rebase, type Plan } from './plan.js'
 import { Renewals } from './renewals.js'
 import type { SessionState } from './session.js'
 
@@ -70,7 +70,7 @@ export class Writer {
     let { record } = plan
     for (let attempt = 1; !await this.#repository.create(record, plan.now); attempt++) {
       if (attempt === FEW_ATTEMPTS) throw new errors.Conflict()
-      record = { ...record, key: state.takeOtherId() }
+      record = moved(record, state.takeOtherId(), state.settings)
     }
     return record
   }
@@ -153,9 +153,10 @@ export class Writer {
 
   /** `'nothing'` where the old record is marked now, else the record, or null, that stands in the way. */
   async #replace (
-    plan: PlanOf<'regenerate'>, { key: next }: SessionRecord, state: SessionState, log: Log
+    plan: PlanOf<'regenerate'>, record: SessionRecord, state: SessionState, log: Log
   ): Promise<'nothing' | SessionRecord | null> {
-    const { old, keep, now, record } = plan
+    const { old, keep, now } = plan
+    const { key: next } = record
     try {
       const answer = await this.#repository.replace(old.key, { next, base: old, sameVersion: keep !== false, now })
       return answer.done ? 'nothing' : answer.record
@@ -163,7 +164,7 @@ export class Writer {
       const present = await this.#repository.load(old.key, true).catch(() => undefined)
       if (present === undefined) {
         // Perhaps the old session is dead already: the visitor gets the new token with the failure, or would have none.
-        this.#deliverNew(state, { ...record, key: next })
+        this.#deliverNew(state, record)
         throw error
       }
       if (present?.next === next) return 'nothing'

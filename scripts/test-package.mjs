@@ -136,7 +136,7 @@ function install (tarball) {
 
 function checkContents () {
   const files = readdirSync(join(folder, 'node_modules', name), { recursive: true }).map(file => file.replaceAll('\\', '/'))
-  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/design.md', 'docs/reliability.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
+  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/design.md', 'docs/reliability.md', 'docs/security.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
   const missing = wanted.filter(file => !files.includes(file))
   const built = /^dist(\/(lib|types|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/
   const documents = /^(examples(\/[\w-]+\.ts)?|docs(\/decisions(\/\d{4}-[\w-]+\.md)?)?)$/

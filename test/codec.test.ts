@@ -39,7 +39,7 @@ t.test('a format that is not configured is a typed error that does not repeat wh
   const error = t.throws(() => decodeValue(unknown, { S: '1' })) as Error
   t.match(error, {
     code: 'FST_DYNAMODB_SESSION_UNREADABLE',
-    message: 'The stored session cannot be read: it has a format that is not configured here. Configure the "format" it was written with, or destroy the session.'
+    message: 'The stored session cannot be read: it has a format that is not configured here. Configure the "format" and the "encryptionKeys" it was written with, or destroy the session.'
   })
 })
 
@@ -70,6 +70,16 @@ t.test('a codec that encodes to anything else is refused', async t => {
     t.throws(() => encodeValue(preferred, 'k', 'x'), {
       code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE',
       message: 'The value of session key "k" cannot be stored: the codec must encode to text or bytes.'
+    })
+  }
+})
+
+t.test('a codec that encodes to text with half a surrogate pair is refused, for it would come back as other text', async t => {
+  const { preferred } = createFormats({ ...reversed, encode: String })
+  for (const text of ['\ud800', 'a\udc00']) {
+    t.throws(() => encodeValue(preferred, 'k', text), {
+      code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE',
+      message: 'The value of session key "k" cannot be stored: the codec must not encode to text with half a surrogate pair.'
     })
   }
 })

@@ -5,6 +5,7 @@ import type { Stage } from './support/app.js'
 import { clientConfig, startDynalite } from './support/engines.js'
 import { dataOf, noteEvents, setInstances, tokenIn } from './support/matrix.js'
 import type { Match } from './support/proxy.js'
+import { SEALING } from './support/sealing.js'
 import { setCookieNames } from './support/visitor.js'
 
 type Handler = (session: Session) => unknown
@@ -316,7 +317,7 @@ t.test('what is taken by an update is taken once', async t => {
 t.test('a session object that is held for long, as on a web socket, keeps its item small however often it writes', async t => {
   const { a } = await setPair(t)
   let now = a.clock.ms
-  const manager = new SessionManager({ table: a.table, client: clientConfig(engine.endpoint), now: () => now, idleTimeout: false, absoluteTimeout: false })
+  const manager = new SessionManager({ table: a.table, client: clientConfig(engine.endpoint), now: () => now, idleTimeout: false, absoluteTimeout: false, ...SEALING })
   t.teardown(async () => await manager.close())
   const session = await manager.create({ count: 0 })
   for (let number = 1; number <= 200; number++) {

@@ -1,12 +1,18 @@
 import t from 'tap'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { resolveOptions } from '../lib/options.js'
+import { resolveOptions, type Settings } from '../lib/options.js'
 import { jsonFormat } from '../lib/json.js'
 import { nativeFormat } from '../lib/native.js'
 
 const table = 'sessions'
 const SECRET = 'a secret that is long enough to sign with'
 const codec = { name: 'text', encode: String, decode: String }
+const KEY = Uint8Array.from({ length: 32 }, (_, index) => index)
+const OLD_KEY = Uint8Array.from({ length: 32 }, (_, index) => 255 - index)
+const NO_KEYS = [null, 0, true, '', {}, [], 'x'.repeat(32), '00'.repeat(32), new Uint8Array(), new Uint8Array(31), new Uint8Array(33), new Uint16Array(32),
+  new ArrayBuffer(32), [...KEY]]
+const PLACE = { key: 'a record', name: 'a key' }
+const LONG = { S: 'x'.repeat(5000) }
 
 const BAD = 'FST_DYNAMODB_SESSION_BAD_OPTION'
 const UNKNOWN = 'FST_DYNAMODB_SESSION_UNKNOWN_OPTION'
@@ -28,13 +34,16 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   reissueTime: [...NOT_SECONDS, false],
   idleTracking: ['cookie', '', null, true, {}],
   cookie: [null, true, 'name', 1, [], () => {}],
-  header: [...NOT_TEXT, '', 'x session', 'x-session:', 'x\r\nsession', 'é', 'Cookie', 'set-cookie', '__proto__', 'Content-Type'],
+  header: [...NOT_TEXT, '', 'x session', 'x-session:', 'x\r\nsession', 'é', 'Cookie', 'set-cookie', '__proto__', 'Content-Type', 'constructor', 'ETag', 'Location'],
   secrets: [null, 0, true, {}, '', [], [''], [SECRET, ''], [SECRET, 1], [[SECRET]], new Array(1), Buffer.from(SECRET)],
   idBytes: [null, true, '32', 15, 1025, 16.5, Number.NaN, Number.POSITIVE_INFINITY],
   consistentRead: NOT_BOOLEAN,
   conflict: ['last', '', null, true, {}],
-  format: [null, true, 1, '', 'JSON', 'msgpack', [], {}, { ...codec, name: '' }, { ...codec, name: 'json' }, { ...codec, name: 'native' },
+  format: [null, true, 1, '', 'JSON', 'msgpack', [], {}, { ...codec, name: '' }, { ...codec, name: 'json' }, { ...codec, name: 'native' }, { ...codec, name: '\ud800' },
     { ...codec, name: 'x'.repeat(65) }, { ...codec, name: 1 }, { ...codec, encode: 'String' }, { name: 'text', encode: String }],
+  encryptionKeys: [...NO_KEYS, ...NO_KEYS.map(bad => [bad]), ...NO_KEYS.map(bad => [KEY, bad]), new Array(1)],
+  acceptPlainUntil: [null, 0, true, '2026-01-01', {}, [], 1_800_000_000_000, new Date(Number.NaN)],
+  compress: NOT_BOOLEAN,
   maxSize: [null, true, '1000', 0, -1, 1.5, 409_601, Number.NaN],
   timeout: [...NOT_SECONDS, false, 0, 901],
   readFailure: ['blank', '', null, true, {}],
@@ -63,6 +72,9 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   consistentRead: [true, false],
   conflict: ['merge', 'reject'],
   format: ['json', 'native', codec, { ...codec, name: 'x'.repeat(64) }],
+  encryptionKeys: [KEY, Buffer.from(KEY), [KEY], [KEY, OLD_KEY], [Buffer.from(KEY), OLD_KEY]],
+  acceptPlainUntil: [new Date(0), new Date(8.64e15)],
+  compress: [true, false],
   maxSize: [1, 409_600],
   timeout: [0.001, 0.5, 900],
   readFailure: ['error', 'anonymous'],
@@ -73,8 +85,16 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   now: [Date.now, () => 0]
 }
 
+/** Options that go with another only. */
+const NEEDS: Readonly<Record<string, object>> = { acceptPlainUntil: { encryptionKeys: KEY } }
+
 function resolveWith (name: string, value: unknown) {
   return resolveOptions({ table, [name]: value })
+}
+
+/** Settings that can be compared. */
+function withoutTools ({ tokens, formats, envelope, client, ...plain }: Settings) {
+  return plain
 }
 
 t.test('every option refuses a wrong type and a wrong value, and is named', async t => {
@@ -89,7 +109,7 @@ t.test('every option takes the values at its borders, and undefined for its defa
   t.same(Object.keys(RIGHT), Object.keys(WRONG), 'both lists have every option')
   for (const [name, values] of Object.entries(RIGHT)) {
     for (const value of [...values, ...name === 'table' ? [] : [undefined]]) {
-      t.doesNotThrow(() => resolveOptions({ table, [name]: value }), `${name}: ${String(JSON.stringify(value)).slice(0, 60)}`)
+      t.doesNotThrow(() => resolveOptions({ table, ...NEEDS[name], [name]: value }), `${name}: ${String(JSON.stringify(value)).slice(0, 60)}`)
     }
   }
 })
@@ -128,7 +148,7 @@ t.test('an option that nobody knows is refused with the nearest known name', asy
 })
 
 t.test('options that the product does not have are unknown, and none is taken for another', async t => {
-  for (const name of ['encryptionKeys', 'acceptPlainUntil', 'compress', 'batchReads', 'cache', 'indexKeys', 'userIndex', 'importFrom', 'ttl', 'prefix']) {
+  for (const name of ['batchReads', 'cache', 'indexKeys', 'userIndex', 'importFrom', 'ttl', 'prefix']) {
     t.throws(() => resolveWith(name, true), { code: UNKNOWN, message: `Unknown option "${name}". Known are table, ` })
   }
 })
@@ -149,7 +169,7 @@ t.test('options without a prototype are options, and names of the prototype are 
 
 t.test('what is left out has its default', async t => {
   const settings = resolveOptions({ table })
-  const { tokens, formats, ...plain } = settings
+  const { tokens, formats, envelope, ...plain } = settings
   t.strictSame(plain, {
     layout: { table, partitionKey: { name: 'id', type: 'S' }, keyPrefix: '', ttlAttribute: 'expires' },
     client: {},
@@ -172,6 +192,7 @@ t.test('what is left out has its default', async t => {
   })
   t.equal(tokens.length, 43, '32 bytes, not signed')
   t.equal(formats.preferred, jsonFormat)
+  t.equal(envelope.wrap(LONG, PLACE), LONG, 'neither sealed nor compressed')
 })
 
 t.test('what is given counts', async t => {
@@ -201,7 +222,7 @@ t.test('what is given counts', async t => {
     sessionName: 'admin',
     now
   })
-  const { tokens, formats, ...plain } = settings
+  const { tokens, formats, envelope, ...plain } = settings
   t.strictSame(plain, {
     layout: { table, partitionKey: { name: 'pk', type: 'B' }, keyPrefix: '', ttlAttribute: 'ttl' },
     client,
@@ -226,6 +247,60 @@ t.test('what is given counts', async t => {
   t.equal(tokens.length, 22 + 44, '16 bytes, signed')
   t.equal(formats.preferred, nativeFormat)
   t.equal(resolveOptions({ table, format: codec }).formats.preferred.name, 'text')
+  t.equal(envelope.wrap(LONG, PLACE), LONG)
+})
+
+t.test('keys and compression make the envelope of values', async t => {
+  const sizeOf = (options: object) => resolveOptions({ table, ...options }).envelope.wrap(LONG, PLACE).B?.length
+  t.equal(sizeOf({}), undefined)
+  t.equal(sizeOf({ encryptionKeys: KEY }), 5037)
+  for (const options of [{ compress: true }, { compress: true, encryptionKeys: [KEY] }]) t.ok(Number(sizeOf(options)) < 300)
+})
+
+t.test('values are sealed with the newest key, opened with any, and for one key prefix', async t => {
+  const envelopeOf = (options: object) => resolveOptions({ table, ...options }).envelope
+  const rotated = envelopeOf({ encryptionKeys: [KEY, OLD_KEY] })
+  t.strictSame(envelopeOf({ encryptionKeys: [KEY] }).unwrap(rotated.wrap(LONG, PLACE), PLACE), LONG)
+  t.strictSame(rotated.unwrap(envelopeOf({ encryptionKeys: OLD_KEY }).wrap(LONG, PLACE), PLACE), LONG)
+  const other = envelopeOf({ encryptionKeys: [KEY, OLD_KEY], keyPrefix: 'shop#' })
+  t.throws(() => other.unwrap(rotated.wrap(LONG, PLACE), PLACE), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
+})
+
+t.test('values that are not sealed are refused where keys are set, or taken until a date by the clock that was given', async t => {
+  const until = Date.UTC(2026, 0, 2)
+  let ms = until - 1
+  const options = { table, encryptionKeys: KEY, now: () => ms }
+  t.throws(() => resolveOptions(options).envelope.unwrap(LONG, PLACE), { code: 'FST_DYNAMODB_SESSION_UNREADABLE', message: /is not sealed/ })
+  const date = new Date(until)
+  const { envelope } = resolveOptions({ ...options, acceptPlainUntil: date })
+  date.setTime(0)
+  t.equal(envelope.unwrap(LONG, PLACE), LONG, 'the caller\'s date was copied')
+  ms = until
+  t.throws(() => envelope.unwrap(LONG, PLACE), { code: 'FST_DYNAMODB_SESSION_UNREADABLE', message: /is not sealed/ })
+  for (const given of [{}, { compress: true }]) {
+    t.throws(() => resolveOptions({ table, ...given, acceptPlainUntil: new Date() }), { code: BAD, message: 'Option "acceptPlainUntil" goes with "encryptionKeys" only' })
+  }
+})
+
+t.test('the caller\'s bytes and list of keys may change later, to no effect', async t => {
+  const bytes = Uint8Array.from(KEY)
+  const keys = [bytes, OLD_KEY]
+  const { envelope } = resolveOptions({ table, encryptionKeys: keys })
+  const single = Uint8Array.from(KEY)
+  const alone = resolveOptions({ table, encryptionKeys: single }).envelope
+  bytes.fill(0)
+  single.fill(0)
+  keys.reverse()
+  keys.length = 0
+  const { envelope: reader } = resolveOptions({ table, encryptionKeys: KEY })
+  for (const kept of [envelope, alone]) t.strictSame(reader.unwrap(kept.wrap(LONG, PLACE), PLACE), LONG)
+})
+
+t.test('no key is quoted where one is refused', async t => {
+  const key = 'a secret that was given as a text'
+  for (const given of [key, [KEY, key], Buffer.from(key)]) {
+    t.throws(() => resolveWith('encryptionKeys', given), { message: 'Option "encryptionKeys" must be 32 random bytes (Uint8Array), or an array of such keys, newest first.' })
+  }
 })
 
 t.test('a header stands in place of the cookie, unless a cookie is asked for as well', async t => {
@@ -241,6 +316,12 @@ t.test('the reissue time follows the idle timeout and stays below it', async t =
   t.equal(resolveOptions({ table, idleTimeout: false, reissueTime: 60 }).reissueTime, 60)
   for (const reissueTime of [100, 101]) {
     t.throws(() => resolveOptions({ table, idleTimeout: 100, reissueTime }), { code: BAD, message: 'Option "reissueTime" must be less than "idleTimeout"' })
+  }
+})
+
+t.test('parts of a table to be created name neither the table nor its key', async t => {
+  for (const part of [{ TableName: 'other' }, { KeySchema: [] }]) {
+    t.throws(() => resolveWith('createTable', part), { code: BAD, message: 'Option "createTable" takes neither TableName nor KeySchema' })
   }
 })
 
@@ -282,7 +363,7 @@ t.test('the caller\'s objects may be frozen, and are neither changed nor kept', 
   given.secrets.reverse()
   given.secrets.length = 1
   given.createTable.Tags[0] = { Key: 'team', Value: 'other' }
-  t.strictSame({ ...kept, tokens: null, formats: null, client: null }, { ...settings, tokens: null, formats: null, client: null }, 'not kept')
+  t.strictSame(withoutTools(kept), withoutTools(settings), 'not kept')
   t.match(settings.tokens.check(token), { outdated: false }, 'the first secret is the first one still')
   t.match(settings.tokens.check(kept.tokens.sign(kept.tokens.makeId())), { outdated: false })
 })

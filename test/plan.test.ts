@@ -1,6 +1,11 @@
 import t from 'tap'
-import { changedRecord, isChange, knownRecord, narrower, newRecord, rebase, reissueTimeOf, renewalOf } from '../lib/plan.js'
-import type { RecordChange, SessionRecord } from '../types/repository.js'
+import { createFormats } from '../lib/codec.js'
+import { createEnvelope } from '../lib/envelope.js'
+import { Form } from '../lib/form.js'
+import { changedRecord, contentOf, isChange, knownRecord, moved, narrower, newRecord, NOTHING, rebase, reissueTimeOf, renewalOf, takeAnew } from '../lib/plan.js'
+import { Sealer } from '../lib/seal.js'
+import { Values } from '../lib/values.js'
+import type { RecordChange, Renewal, SessionRecord } from '../types/repository.js'
 
 const NOW = 1_800_000_000
 const defaults = { idleTimeout: 7200, absoluteTimeout: 43_200 }
@@ -115,4 +120,46 @@ t.test('a change that was made on less than is known by now adds to that, and it
   const known = knownRecord(newer, aChange(), 6)
   t.equal(known.version, 5)
   t.strictSame(known.data, new Map([['a', text(2)], ['list', text([1])], ['mine', text(1)]]))
+})
+
+const sealed = {
+  formats: createFormats('json'),
+  envelope: createEnvelope({ sealer: new Sealer([new Uint8Array(32).fill(1)], ''), compress: false, acceptPlainUntil: 0, now: Date.now })
+}
+
+/** A record as it is stored sealed. */
+function seal (parts: Partial<SessionRecord> = {}): SessionRecord {
+  const plain = { ...record, ...parts }
+  return { ...plain, data: Form.of(plain, sealed).wrapAll(new Map(plain.data)) }
+}
+
+function valuesOf (stored: SessionRecord): Array<[string, unknown]> {
+  return [...stored.data].map(([name, value]) => [name, Form.of(stored, sealed).read(name, value)])
+}
+
+t.test('a record under another key has its values bound to that', async t => {
+  const before = seal()
+  const after = moved(before, 'other', sealed)
+  t.strictSame({ ...after, key: 'k', data: null }, { ...before, data: null })
+  t.same([after.key, valuesOf(after), valuesOf(before)], ['other', valuesOf(before), [['a', 1], ['list', [1]]]])
+  t.throws(() => valuesOf({ ...before, key: 'other' }), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
+})
+
+t.test('plans are told apart by their content and not by how it is sealed', async t => {
+  const content = [new Map([['a', text(2)]])]
+  t.equal(contentOf({ kind: 'save', change: aChange(), content }), content)
+  t.equal(contentOf({ kind: 'create', record, now: NOW, content }), content)
+  t.equal(contentOf({ kind: 'regenerate', record, old: record, keep: true, now: NOW, content }), content)
+  t.equal(contentOf({ kind: 'discard', old: record }), 'discard')
+  t.equal(contentOf(NOTHING), undefined)
+  t.equal(contentOf({ kind: 'touch', base: record, renewal: renewalOf(record, {}, defaults, NOW + 10) as Renewal, now: NOW, explicit: false, reissueTime: 0 }), undefined)
+})
+
+t.test('what is kept of a sealed record is taken anew, save what this request has changed', async t => {
+  const before = seal({ data: new Map([['a', text(1)], ['mine', text(1)], ['gone', text(1)], ['list', text([1])]]) })
+  const present = seal({ data: new Map([['a', text(2)], ['mine', text(2)], ['list', text([1])], ['added', text(9)]]) })
+  const values = new Values(Form.of(before, sealed), before.data).moved(Form.unstored(sealed), true)
+  values.set('mine', 7)
+  takeAnew(values, true, before, present, sealed)
+  t.same([...values.copy()].sort(), [['a', 2], ['added', 9], ['list', [1]], ['mine', 7]])
 })

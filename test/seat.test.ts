@@ -15,7 +15,7 @@ function setUp () {
   const seat: OpenSeat = {
     kind: 'open',
     reply: reply as unknown as FastifyReply,
-    arrival: { way: 'cookie', came: false, token: undefined, companions: [] },
+    arrival: { way: 'cookie', came: false, token: undefined, companions: [], isAmbiguous: false },
     visit: undefined,
     ended: undefined,
     used: false,

@@ -1,14 +1,24 @@
 import t from 'tap'
 import { createFormats } from '../lib/codec.js'
-import { changedRecord, type Plan } from '../lib/plan.js'
+import { createEnvelope } from '../lib/envelope.js'
+import { Form } from '../lib/form.js'
+import { changedRecord, contentOf, type Plan } from '../lib/plan.js'
+import { Sealer } from '../lib/seal.js'
 import { SessionState, type SessionSettings } from '../lib/session.js'
 import { Tokens } from '../lib/token.js'
 import type { SessionRecord } from '../types/repository.js'
+import { PLAIN } from './support/forms.js'
 
 const NOW = 1_800_000_000
 
 const settings: SessionSettings = {
-  idleTimeout: 7200, absoluteTimeout: 43_200, reissueTime: 720, conflict: 'merge', formats: createFormats('json'), tokens: new Tokens(32, undefined)
+  idleTimeout: 7200,
+  absoluteTimeout: 43_200,
+  reissueTime: 720,
+  conflict: 'merge',
+  formats: createFormats('json'),
+  envelope: PLAIN,
+  tokens: new Tokens(32, undefined)
 }
 
 const text = (value: unknown) => ({ S: JSON.stringify(value) })
@@ -299,6 +309,28 @@ t.test('a plan for a session whose id was taken away gives it another', async t 
   const { record } = planned(state.plan(NOW, true), 'create')
   t.match(record.key, /^[\w-]{43}$/)
   t.same([record.key, state.status], [state.key, 'blank'])
+})
+
+t.test('plans hold sealed values, bound to their record, and what they are about is the same each time', async t => {
+  const envelope = createEnvelope({ sealer: new Sealer([new Uint8Array(32).fill(1)], ''), compress: false, acceptPlainUntil: 0, now: Date.now })
+  const sealed = { ...settings, envelope }
+  const blank = new SessionState(sealed)
+  assign(blank, 'cart', ['apple'])
+  const [create, again] = [planned(blank.plan(NOW, false), 'create'), planned(blank.plan(NOW, false), 'create')]
+  t.notSame(create.record.data, again.record.data)
+  t.strictSame(contentOf(create), contentOf(again))
+  t.strictSame(Form.of(create.record, sealed).read('cart', create.record.data.get('cart') ?? {} as never), ['apple'])
+  blank.stored(create.record, { set: create.record.data, delete: [] }, 1)
+  t.equal(blank.plan(NOW, true).kind, 'nothing')
+  ;(blank.values.get('cart') as string[]).push('pear')
+  const [save, other] = [planned(blank.plan(NOW, false), 'save'), planned(blank.plan(NOW, false), 'save')]
+  t.notSame(save.change.set, other.change.set)
+  t.strictSame(contentOf(save), contentOf(other))
+  t.strictSame(Form.of(create.record, sealed).read('cart', save.change.set.get('cart') ?? {} as never), ['apple', 'pear'])
+  blank.regenerate(true)
+  const regenerate = planned(blank.plan(NOW, false), 'regenerate')
+  t.throws(() => Form.of(create.record, sealed).read('cart', regenerate.record.data.get('cart') ?? {} as never), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
+  t.strictSame(Form.of(regenerate.record, sealed).read('cart', regenerate.record.data.get('cart') ?? {} as never), ['apple', 'pear'])
 })
 
 t.test('settings of which it is not known whether they are stored are written again, also after a write of data alone', async t => {

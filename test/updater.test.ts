@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import t, { type Test } from 'tap'
 import { SessionManager } from '../lib/manager.js'
+import { errors } from '../lib/errors.js'
 import { DynamoRepository } from '../lib/repository.js'
 import { assign, Updater, type Ask } from '../lib/updater.js'
 import type { Visit } from '../lib/visit.js'
@@ -413,6 +414,145 @@ for (const [reason, end] of [
     t.same(visit.takeDelivery(), {})
   })
 }
+
+t.test('a session that is read again while an update of it is written or confirmed keeps the value', async t => {
+  for (const encryptionKeys of [undefined, new Uint8Array(32).fill(3)]) {
+    for (const [reads, ask] of [['before the write', increment], ['after the write', increment], ['while it is confirmed', async (value: unknown) => value]] as const) {
+      const { visit, update, repository, open } = await setUp({ count: 1, other: 2 }, encryptionKeys === undefined ? {} : { encryptionKeys })
+      const { save, load } = repository
+      let isReread = false
+      const reread = async (): Promise<void> => {
+        if (isReread) return
+        isReread = true
+        await visit.reload()
+      }
+      repository.save = async (key, change) => {
+        if (reads === 'before the write') await reread()
+        const answer = await save(key, change)
+        if (reads === 'after the write') await reread()
+        return answer
+      }
+      repository.load = async (key, consistent) => {
+        if (reads === 'while it is confirmed') await reread()
+        return await load(key, consistent)
+      }
+      const name = `${reads}, ${encryptionKeys === undefined ? 'plain' : 'sealed'}`
+      const expected = reads === 'while it is confirmed' ? 1 : 2
+      t.equal(await update(visit, 'count', ask), expected, name)
+      t.equal(isReread, true)
+      t.same([visit.session.get('count'), visit.session.isChanged], [expected, false], name)
+      await visit.settle(false)
+      t.same((await open()).session.data(), { count: expected, other: 2 }, name)
+      if (reads !== 'while it is confirmed') t.match(visit.takeDelivery(), { wrote: { version: 2 } }, 'the browser is told what was written')
+    }
+  }
+})
+
+t.test('of a session that is read again while an update over its own assignment is written, what was written is known', async t => {
+  const { visit, update, repository, open } = await setUp()
+  visit.session.set('count', 5)
+  const { save } = repository
+  repository.save = async (key, change) => {
+    repository.save = save
+    await visit.reload()
+    return await save(key, change)
+  }
+  t.equal(await update(visit, 'count', increment), 6)
+  t.same([visit.session.get('count'), visit.session.isChanged], [6, false])
+  await visit.settle(false)
+  t.same((await open()).session.data(), { count: 6 })
+})
+
+t.test('what a session that is read again finds of others, written after an update, is not covered by that', async t => {
+  const { visit, update, repository, open } = await setUp()
+  const { save } = repository
+  repository.save = async (key, change) => {
+    repository.save = save
+    const answer = await save(key, change)
+    const other = await open()
+    other.session.set('count', 99)
+    await other.save()
+    await visit.reload()
+    return answer
+  }
+  t.equal(await update(visit, 'count', increment), 2)
+  t.same([visit.session.get('count'), visit.session.version, visit.session.isChanged], [99, 3, false])
+})
+
+t.test('what is assigned to a session that was read again while an update of it was written is the later one', async t => {
+  const { visit, update, repository, open } = await setUp()
+  const { save } = repository
+  repository.save = async (key, change) => {
+    repository.save = save
+    await visit.reload()
+    visit.session.set('count', 50)
+    return await save(key, change)
+  }
+  t.equal(await update(visit, 'count', increment), 2)
+  t.same([visit.session.get('count'), visit.session.isChanged], [50, true])
+  await visit.settle(false)
+  t.same((await open()).session.data(), { count: 50 })
+})
+
+t.test('where the outcome of an update is not known, what is assigned after the session was read again is written', async t => {
+  const { visit, update, repository, open } = await setUp()
+  const { save } = repository
+  repository.save = async (key, change) => {
+    repository.save = save
+    await visit.reload()
+    await save(key, change)
+    throw new errors.Unavailable()
+  }
+  await t.rejects(update(visit, 'count', increment), UNAVAILABLE)
+  visit.session.set('count', 1)
+  await visit.settle(false)
+  t.same((await open()).session.data(), { count: 1 }, 'though that is what was read')
+})
+
+t.test('an update of unknown outcome leaves alone what has taken the place of its session meanwhile', async t => {
+  const { visit, update, repository } = await setUp()
+  const { save } = repository
+  repository.save = async () => {
+    repository.save = save
+    visit.state.regenerate(false)
+    throw new errors.Unavailable()
+  }
+  await t.rejects(update(visit, 'count', increment), UNAVAILABLE)
+  visit.session.delete('count')
+  t.equal(visit.state.values.pending('count'), undefined, 'there is nothing to delete')
+})
+
+t.test('a value that nobody can read by now does not fail an update of what this request has put there itself, sealed or not', async t => {
+  for (const options of [{}, { encryptionKeys: new Uint8Array(32).fill(3) }]) {
+    const { visit, update, repository, open } = await setUp({ count: 1 }, options)
+    const { load } = repository
+    repository.load = async (key, consistent) => {
+      const record = await load(key, consistent)
+      return record === null ? null : { ...record, data: new Map([['count', { S: '{' }]]) }
+    }
+    const { given, ask } = noting(async () => {
+      visit.session.set('count', 7)
+      return 1
+    })
+    t.equal(await update(visit, 'count', ask), 1)
+    t.same(given, [1, 7])
+    repository.load = load
+    t.same((await open()).session.data(), { count: 1 })
+  }
+})
+
+t.test('an update whose session got another id between two attempts writes nothing into the old record', async t => {
+  for (const keep of [false, true]) {
+    const { visit, update, getAhead, pausing, changes, open } = await setUp({ count: 1 }, { encryptionKeys: new Uint8Array(32).fill(3) })
+    getAhead(2, other => { other.session.set('count', Number(other.session.get('count')) + 10) })
+    pausing(() => { visit.state.regenerate(keep) })
+    const { given, ask } = noting(increment)
+    await t.rejects(update(visit, 'count', ask), GONE, `keeping ${keep ? 'all' : 'nothing'}`)
+    t.same(given, [1, 11])
+    t.same(changes.length, 1, 'but for the one that was refused')
+    t.equal((await open()).session.get('count'), 21, 'what others wrote stands, and opens')
+  }
+})
 
 t.test('an update of a session that expires meanwhile writes nothing, also where it ends while others get ahead', async t => {
   const { visit, update, clock, getAhead, key, repository } = await setUp()

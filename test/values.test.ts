@@ -2,10 +2,16 @@ import t from 'tap'
 import { createFormats, type Format } from '../lib/codec.js'
 import { jsonFormat } from '../lib/json.js'
 import { nativeFormat } from '../lib/native.js'
-import { isSameStored, Values } from '../lib/values.js'
+import { createEnvelope } from '../lib/envelope.js'
+import { Form, isSameEncoded } from '../lib/form.js'
+import { Sealer } from '../lib/seal.js'
+import { Values } from '../lib/values.js'
 import type { StoredValue } from '../types/repository.js'
+import { formOf } from './support/forms.js'
 
 const NOTHING = { set: new Map(), delete: [] }
+const JSON_FORM = formOf(jsonFormat)
+const NATIVE_FORM = formOf(nativeFormat)
 
 /** JSON that counts its calls, by session value. */
 function createCounting (): Format & { readonly encoded: unknown[], readonly decoded: unknown[], take (): { encoded: unknown[], decoded: unknown[] } } {
@@ -32,20 +38,20 @@ function json (data: Record<string, unknown>): Map<string, StoredValue> {
 }
 
 function open (data: Record<string, unknown> = {}): Values {
-  return new Values(jsonFormat, json(data))
+  return new Values(JSON_FORM, json(data))
 }
 
 /** Changes in their decoded form. */
 function changesOf (values: Values): { set: Record<string, unknown>, delete: readonly string[] } {
   const { set, delete: deleted } = values.changes()
-  return { set: Object.fromEntries([...set].map(([key, stored]) => [key, values.format.decode(stored)])), delete: deleted }
+  return { set: Object.fromEntries([...set].map(([key, stored]) => [key, values.form.decode(stored)])), delete: deleted }
 }
 
 const cart = (values: Values): string[] => values.get('cart') as string[]
 
 t.test('a value is decoded when it is first asked for, and once', async t => {
   const format = createCounting()
-  const values = new Values(format, json({ a: 1, b: { c: [2] } }))
+  const values = new Values(formOf(format), json({ a: 1, b: { c: [2] } }))
   t.same(values.keys(), ['a', 'b'])
   t.equal(values.has('a'), true)
   t.strictSame(values.changes(), NOTHING)
@@ -56,7 +62,7 @@ t.test('a value is decoded when it is first asked for, and once', async t => {
 
 t.test('a text, number or truth that was only read is not encoded', async t => {
   const format = createCounting()
-  const values = new Values(format, json({ text: 'x', number: 1, truth: true, nothing: null, object: { a: 1 }, untouched: [1] }))
+  const values = new Values(formOf(format), json({ text: 'x', number: 1, truth: true, nothing: null, object: { a: 1 }, untouched: [1] }))
   for (const key of ['text', 'number', 'truth', 'nothing', 'object']) values.get(key)
   format.take()
   t.strictSame(values.changes(), NOTHING)
@@ -65,7 +71,7 @@ t.test('a text, number or truth that was only read is not encoded', async t => {
 
 t.test('only what changed is written, and what is untouched is neither decoded nor encoded', async t => {
   const format = createCounting()
-  const values = new Values(format, json(Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`key ${index}`, { index }]))))
+  const values = new Values(formOf(format), json(Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`key ${index}`, { index }]))))
   values.set('key 3', 'new')
   t.same([...values.changes().set], [['key 3', { S: '"new"' }]])
   t.notOk([...format.encoded, ...format.decoded].some(value => JSON.stringify(value).includes('index') && !JSON.stringify(value).includes('3')))
@@ -91,12 +97,12 @@ t.test('a change inside a value that was assigned is seen', async t => {
 })
 
 t.test('bytes that were changed in place are seen, in every format that holds bytes', async t => {
-  const native = new Values(nativeFormat, new Map<string, StoredValue>([['b', { B: new Uint8Array([1]) }], ['s', { BS: [new Uint8Array([1])] }]]))
+  const native = new Values(NATIVE_FORM, new Map<string, StoredValue>([['b', { B: new Uint8Array([1]) }], ['s', { BS: [new Uint8Array([1])] }]]))
   ;(native.get('b') as Uint8Array)[0] = 2
   for (const member of native.get('s') as Set<Uint8Array>) member[0] = 3
   t.strictSame(native.changes().set, new Map<string, StoredValue>([['b', { B: new Uint8Array([2]) }], ['s', { BS: [new Uint8Array([3])] }]]))
   const { preferred } = createFormats({ name: 'raw', encode: value => value as Uint8Array, decode: stored => stored })
-  const raw = new Values(preferred, new Map([['b', { B: new Uint8Array([1]) }]]))
+  const raw = new Values(formOf(preferred), new Map([['b', { B: new Uint8Array([1]) }]]))
   ;(raw.get('b') as Uint8Array)[0] = 2
   t.strictSame(raw.changes().set, new Map([['b', { B: new Uint8Array([2]) }]]))
 })
@@ -118,7 +124,7 @@ t.test('a member that is undefined makes no difference, as it is not stored', as
 })
 
 t.test('a number that DynamoDB writes in another way, and a set in another order, are no change', async t => {
-  const values = new Values(nativeFormat, new Map<string, StoredValue>([['n', { N: '0.00000010' }], ['s', { SS: ['b', 'a'] }], ['m', { M: { y: { N: '2' }, x: { N: '1.0' } } }]]))
+  const values = new Values(NATIVE_FORM, new Map<string, StoredValue>([['n', { N: '0.00000010' }], ['s', { SS: ['b', 'a'] }], ['m', { M: { y: { N: '2' }, x: { N: '1.0' } } }]]))
   values.set('n', 1e-7)
   values.set('s', new Set(['a', 'b']))
   values.set('m', { x: 1, y: 2 })
@@ -149,7 +155,7 @@ t.test('a value that became impossible in place is refused by its key when chang
 })
 
 t.test('a stored value that cannot be read fails where it is asked for, and not the others', async t => {
-  const values = new Values(jsonFormat, new Map<string, StoredValue>([['bad', { S: '{' }], ['good', { S: '1' }]]))
+  const values = new Values(JSON_FORM, new Map<string, StoredValue>([['bad', { S: '{' }], ['good', { S: '1' }]]))
   t.equal(values.get('good'), 1)
   t.equal(values.has('bad'), true)
   t.throws(() => values.get('bad'), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
@@ -248,7 +254,7 @@ t.test('a copy is deep and whole: what is changed in it changes nothing', async 
 })
 
 t.test('a copy shares no bytes either', async t => {
-  const values = new Values(nativeFormat, new Map([['b', { B: new Uint8Array([1]) }]]))
+  const values = new Values(NATIVE_FORM, new Map([['b', { B: new Uint8Array([1]) }]]))
   ;(values.copy().get('b') as Uint8Array)[0] = 2
   t.strictSame(values.copy().get('b'), new Uint8Array([1]))
 })
@@ -256,7 +262,7 @@ t.test('a copy shares no bytes either', async t => {
 t.test('every value has a stored form, and an untouched one is the very one that was stored', async t => {
   const format = createCounting()
   const stored = json({ a: { x: 1 }, b: 2 })
-  const values = new Values(format, stored)
+  const values = new Values(formOf(format), stored)
   values.set('b', 3)
   values.set('c', 4)
   format.take()
@@ -280,7 +286,7 @@ t.test('empty objects and arrays are no substance, and anything else is', async 
   ;(values.get('list') as unknown[]).push('x')
   t.equal(values.hasSubstance(), true, 'filled in place')
   const codec = createFormats({ name: 'dates', encode: String, decode: text => new Date(String(text)) }).preferred
-  const dates = new Values(codec, new Map())
+  const dates = new Values(formOf(codec))
   dates.set('when', new Date(0))
   t.equal(dates.hasSubstance(), true, 'an instance of a class, which a codec may carry')
 })
@@ -291,7 +297,7 @@ t.test('after a write there is nothing left to write, and values in hand stay in
   held.push('pear')
   values.set('b', { c: 1 })
   values.delete('gone')
-  values.settle(values.changes())
+  values.settle(values.changes(), JSON_FORM)
   t.strictSame(values.changes(), NOTHING)
   t.equal(cart(values), held)
   t.same(values.keys(), ['a', 'cart', 'b'])
@@ -313,9 +319,9 @@ t.test('what changes while a write is under way is left for the next', async t =
   values.set('c', 9)
   values.set('fresh', 1)
   cart(values).push('plum')
-  values.settle(written)
+  values.settle(written, JSON_FORM)
   t.same(changesOf(values), { set: { a: 3, c: 9, fresh: 1, cart: ['apple', 'pear', 'plum'] }, delete: ['b', 'n'] })
-  values.settle(values.changes())
+  values.settle(values.changes(), JSON_FORM)
   t.strictSame(values.changes(), NOTHING)
   t.same(values.keys(), ['a', 'cart', 'c', 'fresh'])
 })
@@ -325,7 +331,7 @@ t.test('what was deleted while another write was under way stays deleted', async
   values.set('b', 2)
   const written = values.changes()
   values.delete('a')
-  values.settle(written)
+  values.settle(written, JSON_FORM)
   t.same(changesOf(values), { set: {}, delete: ['a'] })
 })
 
@@ -335,7 +341,7 @@ t.test('what was deleted in the write, then set and deleted again meanwhile, is 
   const written = values.changes()
   values.set('a', 2)
   values.delete('a')
-  values.settle(written)
+  values.settle(written, JSON_FORM)
   t.same(values.keys(), [])
   t.strictSame(values.changes(), NOTHING)
 })
@@ -346,7 +352,7 @@ t.test('a value that goes back to what was stored while another is being written
   const written = values.changes()
   values.set('a', 1)
   t.strictSame(values.changes(), NOTHING, 'compared with what is still stored')
-  values.settle(written)
+  values.settle(written, JSON_FORM)
   t.same(changesOf(values), { set: { a: 1 }, delete: [] })
 })
 
@@ -355,24 +361,24 @@ t.test('values that move are all, none, or the named ones that there are, and co
   values.set('b', 2)
   values.delete('gone')
   cart(values).push('pear')
-  t.same(changesOf(values.moved(jsonFormat, true)), { set: { a: 1, cart: ['apple', 'pear'], b: 2 }, delete: [] })
-  t.same(changesOf(values.moved(jsonFormat, false)), { set: {}, delete: [] })
-  t.same(changesOf(values.moved(jsonFormat, ['cart', 'gone', 'unknown', '__proto__'])), { set: { cart: ['apple', 'pear'] }, delete: [] })
+  t.same(changesOf(values.moved(JSON_FORM, true)), { set: { a: 1, cart: ['apple', 'pear'], b: 2 }, delete: [] })
+  t.same(changesOf(values.moved(JSON_FORM, false)), { set: {}, delete: [] })
+  t.same(changesOf(values.moved(JSON_FORM, ['cart', 'gone', 'unknown', '__proto__'])), { set: { cart: ['apple', 'pear'] }, delete: [] })
   t.same(values.keys(), ['a', 'cart', 'b'], 'and stay where they were')
 })
 
 t.test('values that move take the format of the new place, or are refused by it', async t => {
-  const values = new Values(nativeFormat, new Map<string, StoredValue>([['n', { N: '1' }], ['tags', { SS: ['a'] }]]))
-  const moved = values.moved(jsonFormat, ['n'])
-  t.equal(moved.format, jsonFormat)
+  const values = new Values(NATIVE_FORM, new Map<string, StoredValue>([['n', { N: '1' }], ['tags', { SS: ['a'] }]]))
+  const moved = values.moved(JSON_FORM, ['n'])
+  t.equal(moved.form, JSON_FORM)
   t.strictSame(moved.changes().set, new Map([['n', { S: '1' }]]))
-  t.throws(() => values.moved(jsonFormat, true), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE', message: /"tags".*instance of Set/ })
+  t.throws(() => values.moved(JSON_FORM, true), { code: 'FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE', message: /"tags".*instance of Set/ })
 })
 
 t.test('an object in hand goes on being seen after it moved', async t => {
   const values = open({ cart: ['apple'] })
   const held = cart(values)
-  const moved = values.moved(jsonFormat, true)
+  const moved = values.moved(JSON_FORM, true)
   held.push('pear')
   t.same(changesOf(moved).set, { cart: ['apple', 'pear'] })
 })
@@ -384,13 +390,13 @@ t.test('values too deep to be compared count as changed, and no request fails fo
     return value
   }
   const deep: Format = { name: 'deep', encode: value => ({ S: String(value) }), decode: stored => nest(String(stored.S)) }
-  const values = new Values(deep, new Map([['k', { S: 'a' }]]))
+  const values = new Values(formOf(deep), new Map([['k', { S: 'a' }]]))
   values.set('k', 'b')
   t.strictSame(values.changes(), { set: new Map([['k', { S: 'b' }]]), delete: [] })
 })
 
 t.test('a stored value that cannot be read is replaced by one that is set', async t => {
-  const values = new Values(jsonFormat, new Map([['k', { S: 'not JSON' }]]))
+  const values = new Values(JSON_FORM, new Map([['k', { S: 'not JSON' }]]))
   t.throws(() => values.get('k'), { code: 'FST_DYNAMODB_SESSION_UNREADABLE' })
   values.set('k', 1)
   t.strictSame(values.changes(), { set: new Map([['k', { S: '1' }]]), delete: [] })
@@ -405,14 +411,14 @@ t.test('keys of which it is not known whether they are stored are written again,
   values.delete('new')
   values.get('cart')
   t.same(changesOf(values), { set: { a: 1, cart: ['apple'] }, delete: ['new'] })
-  t.ok(values.isDoubted('a') && values.moved(jsonFormat, true).isDoubted('new'))
-  values.settle(values.changes())
+  t.ok(values.isDoubted('a') && values.moved(JSON_FORM, true).isDoubted('new'))
+  values.settle(values.changes(), JSON_FORM)
   t.strictSame(values.changes(), NOTHING)
 })
 
 t.test('what is to be written under one key is known without the others', async t => {
   const format = createCounting()
-  const values = new Values(format, json({ read: [1], set: 1, same: 1, deleted: 1, untouched: [1] }))
+  const values = new Values(formOf(format), json({ read: [1], set: 1, same: 1, deleted: 1, untouched: [1] }))
   values.get('read')
   values.set('set', 2)
   values.set('same', 1)
@@ -455,7 +461,7 @@ t.test('what an update has written takes the place of what there was, and goes o
     const before = values.get('cart') as string[] | undefined
     const written = ['pear']
     values.hold('cart', written, values.mark('cart'))
-    values.settle({ set: json({ cart: written }), delete: [] })
+    values.settle({ set: json({ cart: written }), delete: [] }, JSON_FORM)
     t.equal(values.get('cart'), written)
     t.strictSame(values.changes(), NOTHING)
     before?.push('lost')
@@ -469,7 +475,7 @@ t.test('an update that deleted a key leaves none', async t => {
   const values = open({ cart: ['apple'] })
   values.get('cart')
   values.hold('cart', undefined, values.mark('cart'))
-  values.settle({ set: new Map(), delete: ['cart'] })
+  values.settle({ set: new Map(), delete: ['cart'] }, JSON_FORM)
   t.same([values.has('cart'), values.keys()], [false, []])
   t.strictSame(values.changes(), NOTHING)
 })
@@ -495,17 +501,85 @@ t.test('what the application has assigned or deleted since the mark stands', asy
   t.equal(values.get('a'), 2, 'where it is as it was, the update is the later one')
 })
 
-t.test('two stored forms are the same where they stand for the same value, or both for none', async t => {
-  t.equal(isSameStored(jsonFormat, undefined, undefined), true)
-  t.equal(isSameStored(jsonFormat, { S: '1' }, undefined), false)
-  t.equal(isSameStored(jsonFormat, undefined, { S: 'null' }), false)
-  t.equal(isSameStored(jsonFormat, { S: '{"a":1,"b":2}' }, { S: '{"b":2,"a":1}' }), true)
-  t.equal(isSameStored(jsonFormat, { S: '[1,2]' }, { S: '[2,1]' }), false)
-  t.equal(isSameStored(jsonFormat, { S: 'not JSON' }, { S: 'not JSON' }), true, 'the same text needs no reading')
-  t.equal(isSameStored(jsonFormat, { S: 'not JSON' }, { S: '1' }), false)
-  t.equal(isSameStored(nativeFormat, { N: '1.0' }, { N: '1' }), true)
-  t.equal(isSameStored(nativeFormat, { SS: ['a', 'b'] }, { SS: ['b', 'a'] }), true)
-  t.equal(isSameStored(nativeFormat, { B: new Uint8Array([1]) }, { B: new Uint8Array([2]) }), false)
+t.test('two encoded forms are the same where they stand for the same value, or both for none', async t => {
+  t.equal(isSameEncoded(JSON_FORM, undefined, undefined), true)
+  t.equal(isSameEncoded(JSON_FORM, { S: '1' }, undefined), false)
+  t.equal(isSameEncoded(JSON_FORM, undefined, { S: 'null' }), false)
+  t.equal(isSameEncoded(JSON_FORM, { S: '{"a":1,"b":2}' }, { S: '{"b":2,"a":1}' }), true)
+  t.equal(isSameEncoded(JSON_FORM, { S: '[1,2]' }, { S: '[2,1]' }), false)
+  t.equal(isSameEncoded(JSON_FORM, { S: 'not JSON' }, { S: 'not JSON' }), true, 'the same text needs no reading')
+  t.equal(isSameEncoded(JSON_FORM, { S: 'not JSON' }, { S: '1' }), false)
+  t.equal(isSameEncoded(NATIVE_FORM, { N: '1.0' }, { N: '1' }), true)
+  t.equal(isSameEncoded(NATIVE_FORM, { SS: ['a', 'b'] }, { SS: ['b', 'a'] }), true)
+  t.equal(isSameEncoded(NATIVE_FORM, { B: new Uint8Array([1]) }, { B: new Uint8Array([2]) }), false)
+})
+
+/** A form that seals for some record, and counts what it opens. */
+function createSealing (key = 'a record') {
+  const sealer = new Sealer([new Uint8Array(32).fill(1)], '')
+  const envelope = createEnvelope({ sealer, compress: false, acceptPlainUntil: 0, now: Date.now })
+  const opened: string[] = []
+  const form = new Form(jsonFormat, {
+    wrap: envelope.wrap,
+    unwrap: (stored, place) => {
+      opened.push(place.name)
+      return envelope.unwrap(stored, place)
+    }
+  }, key)
+  return { form, opened }
+}
+
+t.test('what is stored sealed is opened when it is first asked for, once, and encoded when it is compared', async t => {
+  const { form, opened } = createSealing()
+  const values = new Values(form, form.wrapAll(json({ cart: ['apple'], text: 'x', untouched: [1] })))
+  t.strictSame([values.keys(), values.has('cart'), values.changes()], [['cart', 'text', 'untouched'], true, NOTHING])
+  t.same(opened, [])
+  t.strictSame([cart(values), values.get('text')], [['apple'], 'x'])
+  values.set('text', 'x')
+  values.set('cart', ['apple'])
+  t.strictSame(values.changes(), NOTHING)
+  t.same(opened, ['cart', 'text'])
+  cart(values).push('pear')
+  t.strictSame(values.changes(), { set: json({ cart: ['apple', 'pear'] }), delete: [] }, 'not sealed yet')
+  t.strictSame(values.all(), json({ cart: ['apple', 'pear'], text: 'x', untouched: [1] }))
+  t.strictSame([...values.copy()], [['cart', ['apple', 'pear']], ['text', 'x'], ['untouched', [1]]])
+  t.same(opened, ['cart', 'text', 'untouched'])
+})
+
+t.test('a value that was deleted is not opened', async t => {
+  const { form, opened } = createSealing()
+  const values = new Values(form, form.wrapAll(json({ a: 1 })))
+  values.delete('a')
+  t.strictSame([values.get('a'), values.changes(), opened], [undefined, { set: new Map(), delete: ['a'] }, []])
+})
+
+t.test('after a write it is the sealed form that is stored, under the form of the record it went to', async t => {
+  const unstored = createSealing('')
+  const record = createSealing('the new record')
+  const values = new Values(unstored.form)
+  values.set('cart', ['apple'])
+  values.set('gone', 1)
+  values.delete('gone')
+  const { set } = values.changes()
+  values.settle({ set: record.form.wrapAll(set), delete: [] }, record.form)
+  t.equal(values.form, record.form)
+  t.strictSame(values.changes(), NOTHING)
+  t.same([unstored.opened, record.opened], [[], ['cart']])
+})
+
+t.test('a value that does not open fails where it is asked for, and is replaced by what is set', async t => {
+  const { form } = createSealing()
+  const stored = form.wrapAll(json({ good: 1, bad: 2 }))
+  stored.set('bad', { ...stored.get('good') } as StoredValue)
+  const unreadable = { code: 'FST_DYNAMODB_SESSION_UNREADABLE' }
+  const values = new Values(form, stored)
+  t.equal(values.get('good'), 1)
+  for (const act of [() => values.get('bad'), () => values.all(), () => values.copy(), () => values.copyOf('bad'), () => values.moved(form, true)]) t.throws(act, unreadable)
+  t.strictSame(values.changes(), NOTHING)
+  t.same(values.moved(form, ['good']).keys(), ['good'])
+  values.set('bad', 2)
+  t.strictSame(values.changes(), { set: json({ bad: 2 }), delete: [] })
+  t.strictSame(values.all(), json({ good: 1, bad: 2 }))
 })
 
 t.test('under a key whose update has an unknown outcome, what is assigned or deleted from then on is written, whatever it is', async t => {
@@ -520,7 +594,7 @@ t.test('under a key whose update has an unknown outcome, what is assigned or del
       values.unsure('a')
       act(values)
       t.same(changesOf(values), changes)
-      values.settle(values.changes())
+      values.settle(values.changes(), JSON_FORM)
       t.strictSame(values.changes(), NOTHING, 'once')
     }
   }
@@ -542,7 +616,7 @@ t.test('what is stored as it was assigned before such an update is not written b
 t.test('after a write of such a key, the same value again is no change', async t => {
   const values = open({ a: 1 })
   values.unsure('a')
-  values.settle({ set: json({ a: 2 }), delete: [] })
+  values.settle({ set: json({ a: 2 }), delete: [] }, JSON_FORM)
   values.set('a', 2)
   t.strictSame(values.changes(), NOTHING)
 })

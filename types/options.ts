@@ -112,6 +112,20 @@ export interface DynamoSessionOptions {
    */
   format?: 'json' | 'native' | Codec | undefined
   /**
+   * Keys of 32 random bytes, newest first, or one: values are sealed with AES-256-GCM under the first, opened under any, and
+   * bound to their session and key, so that they open nowhere else. A value is sealed anew when it is next written. A value
+   * that does not open, or is not sealed, is an error (`FST_DYNAMODB_SESSION_UNREADABLE`) and left as it is. Names of keys,
+   * instants and sizes are not sealed. 37 bytes a value. Default none.
+   */
+  encryptionKeys?: Uint8Array | readonly Uint8Array[] | undefined
+  /** With `encryptionKeys`: until then, values that are not sealed are read too. Default none: they are refused. */
+  acceptPlainUntil?: Date | undefined
+  /**
+   * Compresses a value (raw deflate) where that makes it at least 1 KB smaller, which saves a write unit with every write of
+   * its session. Before sealing. A value expands to 4 MB at most. Default `false`.
+   */
+  compress?: boolean | undefined
+  /**
    * Largest item in bytes, by DynamoDB's rules of size. A larger one is refused with a 413 that names the largest keys,
    * before anything is sent. At most and by default `409600`.
    */

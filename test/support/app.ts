@@ -4,6 +4,9 @@ import type { Test } from 'tap'
 import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
 import { clientConfig, createTable, type Engine } from './engines.js'
 import { FaultProxy } from './proxy.js'
+import { isSealed, lidOf, openInput, SEALING } from './sealing.js'
+import { hearAnswers, hearChannels, ids, noteLog, notes } from './silence.js'
+import { secretsInItems } from './silence-search.js'
 import { Visitor } from './visitor.js'
 import './session-data.js'
 
@@ -19,7 +22,11 @@ export class Clock {
 /** A log that keeps its lines. */
 export class LogLines {
   readonly lines: Array<Record<string, any>> = []
-  write (line: string): void { this.lines.push(JSON.parse(line) as Record<string, any>) }
+  write (line: string): void {
+    noteLog(line)
+    this.lines.push(JSON.parse(line) as Record<string, any>)
+  }
+
   /** The messages of warnings and errors. */
   warnings (): string[] { return this.lines.filter(line => line['level'] >= 40).map(line => String(line['msg'])) }
 }
@@ -54,14 +61,24 @@ export async function setStage (t: Test, engine: Engine, options: StageOptions =
   const log = new LogLines()
   const direct = new DynamoDBClient(clientConfig(engine.endpoint))
   const app = Fastify({ logger: { level: 'debug', stream: log }, ...options.fastify })
+  const scan = async (): Promise<Item[]> => (await direct.send(new ScanCommand({ TableName: table, ConsistentRead: true }))).Items ?? []
+  const lid = lidOf(options.session)
+  proxy.view = input => openInput(input, lid)
+  const put = new Set<string>()
+  hearChannels()
+  hearAnswers(app, options.session?.header)
   t.teardown(async () => {
     await app.close()
-    direct.destroy()
-    await proxy.close()
+    try {
+      assertSilent(await scan().catch(unlessTakenAway), { ...SEALING, ...options.session }, put)
+    } finally {
+      direct.destroy()
+      await proxy.close()
+    }
   })
   await options.before?.(app)
   await app.register(dynamoSession, {
-    table, client: clientConfig(proxy.endpoint), now: clock.now, verify: false, timeout: 30, ...options.session
+    table, client: clientConfig(proxy.endpoint), now: clock.now, verify: false, timeout: 30, ...SEALING, ...options.session
   })
   await (options.routes ?? addRoutes)(app)
   await app.ready()
@@ -73,10 +90,34 @@ export async function setStage (t: Test, engine: Engine, options: StageOptions =
     table,
     log,
     visitor: () => new Visitor(app, clock.now),
-    items: async () => (await direct.send(new ScanCommand({ TableName: table, ConsistentRead: true }))).Items ?? [],
-    put: async Item => { await direct.send(new PutItemCommand({ TableName: table, Item })) },
-    item: async key => (await direct.send(new GetItemCommand({ TableName: table, Key: { id: { S: key } }, ConsistentRead: true }))).Item
+    items: async () => (await scan()).map(lid.open),
+    put: async item => {
+      put.add(JSON.stringify(item['id']))
+      await direct.send(new PutItemCommand({ TableName: table, Item: lid.seal(item) }))
+    },
+    item: async key => {
+      const { Item } = await direct.send(new GetItemCommand({ TableName: table, Key: { id: { S: key } }, ConsistentRead: true }))
+      return Item && lid.open(Item)
+    }
   }
+}
+
+type Item = Record<string, AttributeValue>
+
+/** What a stolen table would tell: no id, and no value where values are sealed. What a test has put there itself is its own. */
+function assertSilent (items: Item[], { encryptionKeys, acceptPlainUntil }: Partial<DynamoSessionOptions>, put: ReadonlySet<string>): void {
+  const own = items.filter(({ id }) => !put.has(JSON.stringify(id)))
+  const found = secretsInItems(own, encryptionKeys === undefined ? ids : notes.secrets)
+  if (found.length > 0) throw new Error(`The table holds ids, or values, as they are: ${found.join(', ')}`)
+  if (encryptionKeys === undefined || acceptPlainUntil !== undefined) return
+  const plain = own.flatMap(({ data }) => Object.entries(data?.M ?? {})).filter(([, value]) => !isSealed(value))
+  if (plain.length > 0) throw new Error(`Values are not sealed: ${plain.map(([name]) => name).join(', ')}`)
+}
+
+/** A test may have deleted its table, or stopped its engine. */
+function unlessTakenAway (error: Error & { code?: string }): Item[] {
+  if (error.name === 'ResourceNotFoundException' || ['ECONNREFUSED', 'ECONNRESET'].includes(error.code ?? '')) return []
+  throw error
 }
 
 /** The routes that most tests need. */

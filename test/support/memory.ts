@@ -5,6 +5,7 @@ import type { Log } from '../../lib/report.js'
 import { memoryRepository } from '../../testing/index.js'
 import type { DynamoSessionOptions } from '../../types/options.js'
 import type { Repository } from '../../types/repository.js'
+import { noteError, notePrinted } from './silence.js'
 
 /** What stands in the way of one call: its own answer, or a failure before or after the call took effect. */
 export type Fault = 'fail before' | 'fail after' | (() => unknown)
@@ -51,6 +52,8 @@ export class Remarks implements Log {
   readonly messages: string[] = []
   readonly details: Array<Record<string, unknown>> = []
   warn (details: Record<string, unknown>, message: string): void {
+    notePrinted('log', message)
+    noteError('log', details)
     this.messages.push(message)
     this.details.push(details)
   }

@@ -42,6 +42,8 @@ export class FaultProxy {
   readonly calls: Call[] = []
   /** Answers eventually consistent reads with the state before the last write of the item, as a lagging replica may. */
   staleReads = false
+  /** How rules and tests see what a call puts into the table. The engine gets it as it came. */
+  view: (input: Record<string, any>) => Record<string, any> = input => input
   /** Answers calls in the engine's place. Faults and gates stand before it. */
   intercept: Interception = () => undefined
   readonly #target: URL
@@ -131,7 +133,7 @@ export class FaultProxy {
   async #relay (incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(incoming)
     const action = String(incoming.headers['x-amz-target']).split('.')[1] ?? ''
-    const request = { action, input: parse(body), body, headers: incoming.headers }
+    const request = { action, input: this.view(parse(body)), body, headers: incoming.headers }
     this.#problems.push(...unconditionalWrites(action, request.input).map(kind => `${kind} without a ConditionExpression`))
     const taken = this.#rules.find(action, request.input)
     const exchange = this.#exchange(request, response, incoming.socket, taken?.fault?.name)

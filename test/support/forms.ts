@@ -1,0 +1,11 @@
+import type { Format } from '../../lib/codec.js'
+import { createEnvelope, type Envelope } from '../../lib/envelope.js'
+import { Form } from '../../lib/form.js'
+
+/** The envelope of applications that neither seal nor compress: values stand in the table as their format made them. */
+export const PLAIN: Envelope = createEnvelope({ sealer: undefined, compress: false, acceptPlainUntil: 0, now: Date.now })
+
+/** A format as the form of some record. */
+export function formOf (format: Format): Form {
+  return new Form(format, PLAIN, 'some record')
+}
