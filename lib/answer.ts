@@ -14,11 +14,15 @@ const ANSWER_HEADERS = [
   'etag', 'last-modified', 'expires', 'cache-control', 'location', 'content-encoding', 'content-disposition', 'content-range'
 ]
 
-/** The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. */
+/**
+ * The headers of an answer, after the table agreed. Once: Fastify keeps them when it runs onSend again for an error. An error
+ * handler may have said of its page, by then, that it is for everybody.
+ */
 export function tellBrowser (seat: OpenSeat, settings: Settings, transport: Transport, request: FastifyRequest): void {
-  if (seat.told) return
+  const isFirst = !seat.told
   seat.told = true
-  if (seat.visit !== undefined) deliver(seat, seat.visit, settings, transport, request)
+  if (seat.hasSent) transport.keepFromCaches(seat.reply)
+  if (isFirst && seat.visit !== undefined) deliver(seat, seat.visit, settings, transport, request)
   tellCaches(seat, transport)
 }
 
@@ -51,8 +55,9 @@ function tokenStep (seat: OpenSeat, visit: Visit, request: FastifyRequest): Deli
   const { arrival, ended } = seat
   const { record, failed } = visit.state
   const delivery = visit.takeDelivery()
-  // After a destroy there is nothing to clear where the browser brought nothing.
-  if (delivery.token === 'clear') return arrival.came ? delivery : {}
+  // After a destroy there is nothing to clear where the browser brought nothing. Where it brought tokens of several sessions,
+  // the genuine one would be cleared and a planted one left, which would be signed in from then on.
+  if (delivery.token === 'clear') return arrival.came && !arrival.isAmbiguous ? delivery : {}
   if (delivery.token !== undefined) return delivery
   // A living session under a token that an old secret signed.
   const { token } = arrival

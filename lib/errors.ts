@@ -38,7 +38,7 @@ export const errors = {
   BadKey: createError<[string]>(code('BAD_KEY'), 'A session key %s.'),
   /** A stored value that cannot be decoded, or a format that is not configured. The record is left as it is. */
   Unreadable: createError<[string, Because?]>(code('UNREADABLE'),
-    'The stored session cannot be read: %s. Configure the "format" it was written with, or destroy the session.'),
+    'The stored session cannot be read: %s. Configure the "format" and the "encryptionKeys" it was written with, or destroy the session.'),
   /** The table does not exist. */
   TableMissing: createError<[string, Because?]>(code('TABLE_MISSING'),
     'There is no table "%s" in this region. Create it as the README shows, or set "createTable" for a trial.'),
@@ -82,16 +82,33 @@ const LONGEST_CHAIN = 10
  * answers to its errors, and Fastify logs the chain of causes with all members. Name, stack, code and request id stay.
  */
 export function safeCause (cause: unknown, depth = 1): Error {
-  if (!(cause instanceof Error)) return new Error(redact(String(cause)))
+  if (!(cause instanceof Error)) return new Error(redact(textOf(cause)))
   const next = cause.cause === undefined || depth === LONGEST_CHAIN ? undefined : safeCause(cause.cause, depth + 1)
   const message = safeText(cause)
-  const isPlain = Object.getOwnPropertyNames(cause).every(name => PLAIN.includes(name))
-  if (isPlain && next === cause.cause && message === cause.message) return cause
+  if (next === cause.cause && message === cause.message && saysNoMore(cause)) return cause
   const copy = new Error(message, next === undefined ? undefined : { cause: next })
-  copy.name = cause.name
-  copy.stack = redact((cause.stack ?? '').replace(cause.message, () => message))
+  copy.name = redact(cause.name)
+  copy.stack = `${copy.name}: ${message}${framesOf(cause)}`
   for (const name of ['code', 'errno', 'syscall', '$metadata']) if (name in cause) Object.assign(copy, { [name]: Reflect.get(cause, name) })
   return copy
+}
+
+/** Where it was thrown. What stands before that may be an earlier text than the present one: a stack is made once. */
+function framesOf ({ stack = '' }: Error): string {
+  return redact(/\n {4}at [^]*/.exec(stack)?.[0] ?? '')
+}
+
+/** Whether there is nothing in an error beside its message that is not fit for a log. */
+function saysNoMore (error: Error): boolean {
+  const head = `${error.name}: ${error.message}`
+  const { stack = head } = error
+  const isPlain = Object.getOwnPropertyNames(error).every(name => PLAIN.includes(name))
+  return isPlain && redact(stack) === stack && stack.startsWith(head)
+}
+
+/** Anything may be thrown, also what has no text. */
+function textOf (thrown: unknown): string {
+  return typeof thrown === 'object' && thrown !== null ? 'No error was thrown, but an object.' : String(thrown)
 }
 
 /** A parser's text quotes what it could not parse, which is a value. */

@@ -24,6 +24,8 @@ export class Keeper {
   readonly settings: Settings
   readonly repository: Repository
   readonly table: Table | undefined
+  /** Told of requests that bring good tokens of several ids. */
+  readonly noticeAmbiguous: (log: Log) => void
   readonly #tools: VisitTools
   readonly #close: () => Promise<void>
   /** One is a forgotten tab, many are somebody who guesses. */
@@ -36,6 +38,7 @@ export class Keeper {
     this.table = table
     this.#close = close
     this.#tools = { settings, repository, writer: new Writer(repository, settings), updater: new Updater(repository, settings) }
+    this.noticeAmbiguous = createNotice(settings.now, 'Requests came in with tokens of several sessions, of which none counts: somebody may have planted one')
     this.#noticeUnknown = createNotice(settings.now, 'Tokens came in for which there is no session')
   }
 

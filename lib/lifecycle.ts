@@ -73,6 +73,7 @@ async function openSeat (keeper: Keeper, transport: Transport, request: FastifyR
   const seat: OpenSeat = {
     kind: 'open', reply, arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
   }
+  if (arrival.isAmbiguous) keeper.noticeAmbiguous(request.log)
   if (arrival.token === undefined) return seat
   const { id } = arrival.token
   const key = hash(id)

@@ -18,14 +18,14 @@ export function createProcessLog (): Log {
 const MINUTE = 60_000
 
 /** Counts what means something only in numbers, and tells of it at most once a minute, with what is fit to be told of the last. */
-export function createNotice (now: () => number, message: string): (log: Log, loggableId: string) => void {
+export function createNotice (now: () => number, message: string): (log: Log, loggableId?: string) => void {
   let count = 0
   let toldAt = Number.NEGATIVE_INFINITY
   return (log, loggableId) => {
     count += 1
     // A clock may be set back.
     if (Math.abs(now() - toldAt) < MINUTE) return
-    log.warn({ loggableId, count }, message)
+    log.warn({ ...loggableId !== undefined && { loggableId }, count }, message)
     count = 0
     toldAt = now()
   }

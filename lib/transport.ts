@@ -16,6 +16,8 @@ export interface Arrival {
   readonly came: boolean
   /** The one good token, if there is exactly one. */
   readonly token: CheckedToken | undefined
+  /** Whether it brought good tokens of several ids, so that none of them counts. */
+  readonly isAmbiguous: boolean
   /** The companions as they came, not looked at yet. */
   readonly companions: readonly string[]
 }
@@ -41,10 +43,14 @@ export class Transport {
     const fromHeader = header === undefined ? '' : String(headers[header] ?? '')
     const fromCookies = usesCookie && headers.cookie !== undefined ? readCookie(headers.cookie, name) : []
     const way = fromHeader !== '' || !usesCookie ? 'header' : 'cookie'
+    const good = this.#check(fromHeader, fromCookies)
+    const isAmbiguous = new Set(good.map(({ id }) => id)).size > 1
     return {
       way,
       came: fromHeader !== '' || fromCookies.length > 0,
-      token: this.#trusted(fromHeader, fromCookies),
+      // The newest signature of the one id.
+      token: isAmbiguous ? undefined : good.find(({ outdated }) => !outdated) ?? good[0],
+      isAmbiguous,
       companions: this.#readCompanions(headers, way)
     }
   }
@@ -83,15 +89,14 @@ export class Transport {
     reply.header('vary', append(Array.isArray(present) ? present.join(', ') : String(present ?? ''), fields))
   }
 
-  /** The one id that is presented, by as many good tokens as may be; the newest signature of it. */
-  #trusted (fromHeader: string, fromCookies: readonly string[]): CheckedToken | undefined {
+  /** The good ones among the tokens that are presented. */
+  #check (fromHeader: string, fromCookies: readonly string[]): CheckedToken[] {
     const { tokens } = this.#settings
     const checked = fromHeader === '' ? [] : [tokens.check(fromHeader)]
     // A bad header is not made up for by a cookie: the header wins.
-    if (checked[0] === null) return undefined
+    if (checked[0] === null) return []
     for (const token of new Set(fromCookies)) checked.push(tokens.check(token))
-    const good = checked.filter(token => token !== null)
-    return new Set(good.map(({ id }) => id)).size === 1 ? good.find(({ outdated }) => !outdated) ?? good[0] : undefined
+    return checked.filter(token => token !== null)
   }
 
   #readCompanions (headers: IncomingHttpHeaders, way: Way): readonly string[] {

@@ -66,9 +66,26 @@ t.test('ARNs and accounts are taken out of a cause; its name, stack and request 
 t.test('a cause without a stack, or that is no error, is kept as one', async t => {
   const bare = new Error(ARN)
   delete bare.stack
-  t.equal(safeCause(bare).stack, '')
+  t.equal(safeCause(bare).stack, 'Error: arn:[redacted]')
   t.equal(safeCause(`refused to ${ARN}`).message, 'refused to arn:[redacted]')
   t.equal(safeCause(undefined).message, 'undefined')
+  t.equal(safeCause(Object.create(null)).message, 'No error was thrown, but an object.')
+})
+
+t.test('of a stack the frames are kept only: its first lines may be another text than the message is by now', async t => {
+  const cause = new SyntaxError('Unexpected token in {"S":"pin-7319"}\n    in line 2')
+  t.match(cause.stack, 'pin-7319')
+  cause.message += ` (${ARN})`
+  cause.name = `Failure of ${ARN}`
+  const { name, stack } = safeCause(cause)
+  t.equal(name, 'Failure of arn:[redacted]')
+  t.match(stack, /^Failure of arn:\[redacted\]: An answer cannot be parsed\.\n {4}at .*errors\.test\.ts/)
+  t.notMatch(stack, /pin-7319|123456789012/)
+  const plain = new Error(`User: ${ARN}`)
+  t.match(plain.stack, ARN)
+  plain.message = 'denied'
+  t.match(safeCause(plain).stack, /^Error: denied\n {4}at /)
+  t.equal(safeCause(Object.assign(new Error('denied'), { name: ARN })).name, 'arn:[redacted]')
 })
 
 t.test('causes of causes are made safe too, because logs show the whole chain', async t => {

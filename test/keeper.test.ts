@@ -58,6 +58,16 @@ t.test('unknown ids are told of with a hash and a count', async t => {
   t.same(stage.log.details[1], { loggableId: 'key 3', count: 2 })
 })
 
+t.test('requests with tokens of several sessions are counted, and told of without any of them', async t => {
+  const { keeper, log, clock } = setKeeper()
+  for (let count = 0; count < 3; count++) keeper.noticeAmbiguous(log)
+  t.strictSame(log.details, [{ count: 1 }])
+  t.match(log.messages[0], 'tokens of several sessions')
+  clock.forward(60)
+  keeper.noticeAmbiguous(log)
+  t.strictSame(log.details, [{ count: 1 }, { count: 3 }])
+})
+
 t.test('a session in use goes on living when the idle timeout is lowered', async t => {
   const stage = setKeeper()
   const { id, key } = await openStored(stage)

@@ -226,6 +226,8 @@ onEachEngine(t, async (t, engine) => {
       const response = await app.inject({ url: '/me', headers: { cookie, 'sec-fetch-mode': 'navigate' } })
       t.same(response.json(), { data: {} })
       t.same(setCookies(response), [])
+      // What was cleared would be the genuine one, and the planted one would be left.
+      t.same(setCookies(await app.inject({ method: 'POST', url: '/logout', headers: { cookie, 'sec-fetch-mode': 'navigate' } })), [], 'nor at a log-out')
     }
     t.same(proxy.take(), [])
     const same = await app.inject({ url: '/me', headers: { cookie: `__Host-id=${hers}; __Host-id=${hers}; __Host-id=garbage` } })

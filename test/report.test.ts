@@ -46,6 +46,12 @@ t.test('each notice counts for itself', async t => {
   t.strictSame(log.lines.map(([details]) => details), [{ loggableId: 'a', count: 1 }, { loggableId: 'b', count: 1 }])
 })
 
+t.test('what concerns no session is counted without one', async t => {
+  const log = createLog()
+  createNotice(() => 0, 'Many')(log)
+  t.strictSame(log.lines, [[{ count: 1 }, 'Many']])
+})
+
 t.test('a clock that is set back silences no notice for longer than a minute', async t => {
   let ms = Date.UTC(2026, 0, 2)
   const log = createLog()

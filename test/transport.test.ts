@@ -68,6 +68,20 @@ t.test('two different tokens mean no session, whichever way they came', async t 
   t.match(transport.read(cookieOf(one, one)), { token: { id: one } }, 'the same twice is one')
 })
 
+t.test('good tokens of several ids are told from one that came twice, or beside a bad one', async t => {
+  const { transport, tokens, makeToken } = setUp({ ...BOTH, secrets: [SECRET, 'an older secret'] })
+  const { tokens: older } = setUp({ ...BOTH, secrets: ['an older secret'] })
+  const [one, other] = [makeToken(), makeToken()]
+  const id = tokens.check(one)?.id ?? ''
+  for (const headers of [cookieOf(one, other), cookieOf(other, one), cookieOf(one, 'bad', other), { 'x-session': one, ...cookieOf(other) }]) {
+    t.match(transport.read(headers), { came: true, token: undefined, isAmbiguous: true })
+  }
+  for (const headers of [cookieOf(one), cookieOf(one, one), cookieOf('bad', one), cookieOf(one, older.sign(id)), { 'x-session': one, ...cookieOf(one, 'bad') }]) {
+    t.match(transport.read(headers), { came: true, token: { id, outdated: false }, isAmbiguous: false })
+  }
+  for (const headers of [{}, cookieOf('bad', 'worse'), { 'x-session': 'bad', ...cookieOf(one, other) }]) t.match(transport.read(headers), { token: undefined, isAmbiguous: false })
+})
+
 t.test('a bad token beside a good one is passed over in cookies, but a bad header is not made up for', async t => {
   const { transport, makeToken } = setUp(BOTH)
   const token = makeToken()
