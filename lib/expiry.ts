@@ -43,7 +43,8 @@ export function presentEndOf (record: SessionRecord, defaults: Timeouts): number
 
 /** Whether a record is expired. */
 export function isExpired (record: SessionRecord, defaults: Timeouts, now: number): boolean {
-  return now >= presentEndOf(record, defaults)
+  // So that a clock that tells no time lets nobody in.
+  return !(now < presentEndOf(record, defaults))
 }
 
 /** Why a record is no session any more, or undefined for a living one. */

@@ -33,6 +33,7 @@ t.test('a session is alive to the last moment before its end, and dead at it', a
   t.equal(isExpired(RECORD, DEFAULTS, 5099.999), false)
   t.equal(isExpired(RECORD, DEFAULTS, 5100), true)
   t.equal(isExpired(RECORD, DEFAULTS, 5101), true)
+  t.equal(isExpired(RECORD, DEFAULTS, NaN), true, 'where the clock tells no time')
 })
 
 t.test('the stored end counts where the settings of now are more generous', async t => {
