@@ -210,6 +210,8 @@ class History {
   readonly stored = new Map<string, Set<string>>()
   /** From each successor to what it replaced. */
   readonly replaced = new Map<string, string>()
+  /** The same of each that was to replace another: where the outcome is not known and no read can tell, it stays with what it keeps. */
+  readonly intended = new Map<string, string>()
   /** What each successor keeps. */
   readonly kept = new Map<string, Keep>()
   /** The keys whose tokens were sent. */
@@ -269,10 +271,10 @@ class History {
   }
 
   /** The keys from which a session has the value under a key: its own, and those that it replaced and kept this of. */
-  lineage (key: string, name: string): string[] {
+  lineage (key: string, name: string, replaced: ReadonlyMap<string, string> = this.replaced): string[] {
     const line = [key]
     for (let at = key, keep = this.kept.get(at); keep === true || (Array.isArray(keep) && keep.includes(name)); keep = this.kept.get(at)) {
-      const before = this.replaced.get(at)
+      const before = replaced.get(at)
       if (before === undefined) break
       line.push(before)
       at = before
@@ -326,10 +328,12 @@ class History {
     for (const name of this.#writtenNames(sight.asked.visitor)) this.#checkValue(sight, key, name, who)
     const line = this.lineage(key, 'count')
     const isHere = ({ on }: Increment): boolean => on !== undefined && line.includes(on)
+    const wide = this.lineage(key, 'count', new Map([...this.intended, ...this.replaced]))
+    const mayBeHere = ({ on }: Increment): boolean => on !== undefined && wide.includes(on)
     const increments = this.asked.filter(({ visitor }) => visitor === sight.asked.visitor).flatMap(({ increments }) => increments)
     const count = Number(data['count'] ?? 0)
     const sure = increments.filter(increment => this.#isKnown(increment, sight) && isHere(increment)).length
-    const possible = increments.filter(increment => increment.at < sight.at && (increment.ackedAt === Infinity || isHere(increment))).length
+    const possible = increments.filter(increment => increment.at < sight.at && (increment.ackedAt === Infinity || mayBeHere(increment))).length
     this.claim(sure <= count && count <= possible, `${who} ${count} in ${this.name(key)} after ${sure} acknowledged of ${possible} increments`)
   }
 
@@ -752,6 +756,7 @@ class MemoryTable implements Repository, Ground {
   }
 
   replace: Repository['replace'] = async (key, replacement) => {
+    this.#history.intended.set(replacement.next, key)
     const answer = async () => ({ done: false as const, record: await this.look(key) })
     return await this.#write('replace', key, answer, async () => await this.#inner.replace(key, replacement), replacement.now)
   }
