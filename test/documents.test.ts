@@ -1,9 +1,13 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { blocksIn, complaintsAbout, EXAMPLES_CONFIG, read, root } from './support/documents.js'
 
-const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(join(root, 'docs')).filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
+const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...documentsIn('docs'), ...documentsIn('docs/decisions')]
+
+function documentsIn (folder: string): string[] {
+  return readdirSync(join(root, folder)).filter(name => name.endsWith('.md')).map(name => `${folder}/${name}`)
+}
 
 /** Inside the tree, so that the examples find their packages. */
 const output = join(root, 'test-output', 'documents')
@@ -24,3 +28,19 @@ t.test('every example in TypeScript compiles, and by itself', async t => {
   t.equal(complaints.length, 1)
   t.match(complaints[0], /^\/bad\.ts: .*'tabel' does not exist/)
 })
+
+t.test('links inside the repository lead somewhere', async t => {
+  for (const file of DOCUMENTS) {
+    for (const [, target = ''] of read(file).matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^\w+:/.test(target)) continue
+      const [path = '', anchor] = target.split('#')
+      const aim = path === '' ? file : join(dirname(file), path)
+      t.ok(existsSync(join(root, aim)), `${file}: ${target}`)
+      if (anchor !== undefined) t.ok(anchorsOf(aim).includes(anchor), `${file}: ${target}`)
+    }
+  }
+})
+
+function anchorsOf (file: string): string[] {
+  return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'))
+}

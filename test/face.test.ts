@@ -1,22 +1,10 @@
 import t from 'tap'
 import { inspect } from 'node:util'
-import { createFormats } from '../lib/codec.js'
 import { createSession, stateOf, type Acts } from '../lib/face.js'
 import { SessionState } from '../lib/session.js'
-import { Tokens } from '../lib/token.js'
 import type { SessionRecord } from '../types/repository.js'
-import { PLAIN } from './support/forms.js'
+import { SETTINGS as settings } from './support/forms.js'
 import './support/session-data.js'
-
-const settings = {
-  idleTimeout: 7200,
-  absoluteTimeout: 43_200,
-  reissueTime: 720,
-  conflict: 'merge',
-  formats: createFormats('json'),
-  envelope: PLAIN,
-  tokens: new Tokens(32, undefined)
-} as const
 
 function aSession (data: Record<string, unknown> = {}) {
   const acts: string[] = []

@@ -1,22 +1,10 @@
 import t from 'tap'
-import { createFormats } from '../lib/codec.js'
 import { Losses, UNWRITABLE } from '../lib/losses.js'
 import { contentOf } from '../lib/plan.js'
-import { SessionState, type SessionSettings } from '../lib/session.js'
-import { Tokens } from '../lib/token.js'
-import { PLAIN } from './support/forms.js'
+import { SessionState } from '../lib/session.js'
+import { SETTINGS as settings } from './support/forms.js'
 
 const NOW = 1_800_000_000
-
-const settings: SessionSettings = {
-  idleTimeout: 7200,
-  absoluteTimeout: 43_200,
-  reissueTime: 720,
-  conflict: 'merge',
-  formats: createFormats('json'),
-  envelope: PLAIN,
-  tokens: new Tokens(32, undefined)
-}
 
 /** A stored session and the account of its changes. */
 function setUp () {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Script } from 'node:vm'
 import t from 'tap'
@@ -148,22 +148,6 @@ t.test('the IAM policy allows four actions on one table, and nothing else', asyn
     }]
   })
 })
-
-t.test('links inside the repository lead somewhere', async t => {
-  for (const file of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/design.md', 'docs/reliability.md', 'docs/security.md', 'docs/decisions/0012-dependencies.md']) {
-    for (const [, target = ''] of read(file).matchAll(/\]\(([^)]+)\)/g)) {
-      if (/^\w+:/.test(target)) continue
-      const [path = '', anchor] = target.split('#')
-      const aim = path === '' ? file : join(dirname(file), path)
-      t.ok(existsSync(join(root, aim)), `${file}: ${target}`)
-      if (anchor !== undefined) t.ok(anchorsOf(aim).includes(anchor), `${file}: ${target}`)
-    }
-  }
-})
-
-function anchorsOf (file: string): string[] {
-  return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'))
-}
 
 t.test('the examples', async t => {
   rmSync(output, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -129,22 +129,6 @@ t.test('every advisory that the documents name has a test of its own', async t =
   t.ok(named.has('CVE-2025-46336'), 'some are named')
   for (const name of named) t.match(tested, new RegExp(`\\b${name}\\b`), name)
 })
-
-t.test('links inside the repository lead somewhere', async t => {
-  for (const file of [PAGE, 'docs/decisions/0021-sealing.md', 'docs/decisions/0022-compression.md']) {
-    for (const [, target = ''] of read(file).matchAll(/\]\(([^)]+)\)/g)) {
-      if (/^\w+:/.test(target)) continue
-      const [path = '', anchor] = target.split('#')
-      const aim = path === '' ? file : join(dirname(file), path)
-      t.ok(existsSync(join(root, aim)), `${file}: ${target}`)
-      if (anchor !== undefined) t.ok(anchorsOf(aim).includes(anchor), `${file}: ${target}`)
-    }
-  }
-})
-
-function anchorsOf (file: string): string[] {
-  return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'))
-}
 
 t.test('the README names every package that comes with this one, and why', async t => {
   const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, { version: string, dependencies?: Record<string, string> }> }

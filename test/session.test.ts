@@ -1,25 +1,13 @@
 import t from 'tap'
-import { createFormats } from '../lib/codec.js'
 import { createEnvelope } from '../lib/envelope.js'
 import { Form } from '../lib/form.js'
 import { changedRecord, contentOf, type Plan } from '../lib/plan.js'
 import { Sealer } from '../lib/seal.js'
-import { SessionState, type SessionSettings } from '../lib/session.js'
-import { Tokens } from '../lib/token.js'
+import { SessionState } from '../lib/session.js'
 import type { SessionRecord } from '../types/repository.js'
-import { PLAIN } from './support/forms.js'
+import { SETTINGS as settings } from './support/forms.js'
 
 const NOW = 1_800_000_000
-
-const settings: SessionSettings = {
-  idleTimeout: 7200,
-  absoluteTimeout: 43_200,
-  reissueTime: 720,
-  conflict: 'merge',
-  formats: createFormats('json'),
-  envelope: PLAIN,
-  tokens: new Tokens(32, undefined)
-}
 
 const text = (value: unknown) => ({ S: JSON.stringify(value) })
 
