@@ -82,7 +82,7 @@ function sumOf (calls: readonly CallLine[]): string {
 }
 
 function callItem ({ operation, action, consistent, capacity, duration }: CallLine): Markup {
-  const kind = action !== 'GetItem' ? 'write' : consistent ? 'strongly consistent read' : 'eventually consistent read'
+  const kind = operation !== 'load' ? 'write' : consistent ? 'strongly consistent read' : 'eventually consistent read'
   return html`<li><b>${action}</b> <span>to ${operation}</span> <span>${kind}</span>
 <span>${capacity === undefined ? 'failed' : unitsText(capacity)}</span> <span>${duration.toFixed(1)} ms</span></li>`
 }

@@ -23,7 +23,7 @@ await deployment.createTable()
 await deployment.verifyTable() // one read: the table is there, its key fits, it may be read
 deployment.close()
 
-// The web server's part. It needs GetItem, PutItem, UpdateItem and DeleteItem on this one table, no more.
+// The web server's part. It needs GetItem, BatchGetItem, PutItem, UpdateItem and DeleteItem on this one table, no more.
 const app = Fastify()
 await app.register(dynamoSession, options)
 

@@ -1,3 +1,5 @@
+import { Stop } from './stop.js'
+
 /** A time limit that all calls of one operation share. */
 export class Deadline {
   readonly #seconds: number
@@ -9,26 +11,40 @@ export class Deadline {
   }
 
   /**
-   * Runs a call that must end in time. The signal tells it to stop; the race ends the wait also where the call does not
-   * listen, as a client handed in by the application may not.
+   * Runs a call that must end in time. It is told to stop; the wait ends also where the call does not listen, as a client
+   * handed in by the application may not.
+   *
+   * A timer for each call is cheap: Node keeps those of equal length in one list with one alarm. So their length is whole
+   * milliseconds.
    */
-  async run<T> (call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const left = this.#end - performance.now()
-    if (left <= 0) throw this.#error()
-    const controller = new AbortController()
-    let timer: NodeJS.Timeout | undefined
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        const error = this.#error()
-        reject(error)
-        controller.abort(error)
+  run<T> (call: (stop: Stop) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const left = this.#end - performance.now()
+      if (left <= 0) throw this.#error()
+      const stop = new Stop()
+      // What is called may belong to the application, and give anything.
+      const answer = Promise.resolve(call(stop))
+      let look: NodeJS.Immediate | undefined
+      const timer = setTimeout(() => {
+        // Where the process itself was busy until now, the answer may be there, and nobody has looked at it yet.
+        look = setImmediate(() => {
+          const error = this.#error()
+          reject(error)
+          stop.stop(error)
+        })
       }, Math.ceil(left))
+      const end = (): void => {
+        clearTimeout(timer)
+        if (look !== undefined) clearImmediate(look)
+      }
+      answer.then(value => {
+        end()
+        resolve(value)
+      }, (error: unknown) => {
+        end()
+        reject(error)
+      })
     })
-    try {
-      return await Promise.race([call(controller.signal), deadline])
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   #error (): Error {

@@ -119,7 +119,7 @@ export class Table {
   }
 
   async #ask<T> (permission: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await this.#translated(permission, async () => await new Deadline(this.#settings.timeout).run(send))
+    return await this.#translated(permission, async () => await new Deadline(this.#settings.timeout).run(async stop => await send(stop.signal)))
   }
 
   /** What an operator can do something about has an error of its own; everything else is a service out of reach. */

@@ -854,7 +854,8 @@ t.test('a change that comes after the client has left', async t => {
 })
 
 t.test('connections', async t => {
-  const { origin, proxy } = await setOrigin(t)
+  // One read is held, and the other is not.
+  const { origin, proxy } = await setOrigin(t, { session: { batchReads: false } })
   const [ann = '', bob = '', eve = '', dan = ''] = await Promise.all(['ann', 'bob', 'eve', 'dan'].map(async userId =>
     cookieOf(await ask(`${origin}/set`, { method: 'POST', body: JSON.stringify({ userId }) }))))
   const answersOf = (received: string) => received.split(/(?=HTTP\/1\.1 )/).map(answer => {

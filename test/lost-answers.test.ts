@@ -260,7 +260,8 @@ async function setUp (t: Test, engine: Engine, loss: Loss): Promise<Stage> {
     endpoint: async () => ({ protocol: 'http:', hostname: endpoint.hostname, port: Number(endpoint.port), path: '/' })
   })
   t.teardown(() => client.destroy())
-  const stage = await setStage(t, engine, { session: { timeout, ...loss.owner === 'a client handed in' && { client } }, routes: addRoutes })
+  // Each visitor's calls are told apart by their key.
+  const stage = await setStage(t, engine, { session: { timeout, batchReads: false, ...loss.owner === 'a client handed in' && { client } }, routes: addRoutes })
   endpoint = new URL(stage.proxy.endpoint)
   return stage
 }

@@ -148,7 +148,7 @@ export class FaultProxy {
     const list = (answer?: Answer): void => {
       const { action, input, body } = request
       const output = answer === undefined ? {} : parse(answer.body)
-      const capacity = output['ConsumedCapacity']?.CapacityUnits ?? 0
+      const capacity = capacityIn(output)
       this.calls.push({ action, input, output, status: answer?.status ?? 0, capacity, requestBytes: body.length, fault })
     }
     return {
@@ -175,8 +175,25 @@ export class FaultProxy {
       this.#previous.set(item, parse((await this.#forward({ ...request, action: 'GetItem', body: read })).body)['Item'])
     }
     const answer = await this.#forward(request)
-    const isStale = action === 'GetItem' && this.staleReads && input['ConsistentRead'] !== true && this.#previous.has(item)
+    if (!this.staleReads || answer.status !== 200) return answer
+    if (action === 'BatchGetItem') return jsonAnswer(answer.status, this.#staleBatch(input, parse(answer.body)))
+    const isStale = action === 'GetItem' && input['ConsistentRead'] !== true && this.#previous.has(item)
     return isStale ? jsonAnswer(answer.status, { ...parse(answer.body), Item: this.#previous.get(item) }) : answer
+  }
+
+  /** The answer to a batch with each item as it was before its last write, and without those that were not there. */
+  #staleBatch (input: Record<string, any>, output: Record<string, any>): Record<string, any> {
+    const tables = Object.entries<Record<string, any>>(input['RequestItems']).map(([table, { Keys, ConsistentRead }]) => {
+      const present: Array<Record<string, any>> = output['Responses']?.[table] ?? []
+      if (ConsistentRead === true) return [table, present]
+      const items = (Keys as Array<Record<string, any>>).map(key => {
+        const item = JSON.stringify([table, key])
+        const found = present.find(candidate => Object.entries(key).every(([name, value]) => JSON.stringify(candidate[name]) === JSON.stringify(value)))
+        return this.#previous.has(item) ? this.#previous.get(item) : found
+      })
+      return [table, items.filter(item => item !== undefined)]
+    })
+    return { ...output, Responses: Object.fromEntries(tables) }
   }
 
   async #forward ({ action, body, headers }: Request): Promise<Answer> {
@@ -205,6 +222,11 @@ export class FaultProxy {
 function relayed (headers: IncomingHttpHeaders): Record<string, string> {
   const { 'content-type': type, 'x-amz-crc32': sum } = headers
   return { ...type !== undefined && { 'content-type': type }, ...sum !== undefined && { 'x-amz-crc32': String(sum) } }
+}
+
+/** Capacity units, which a batch tells for each table. */
+function capacityIn ({ ConsumedCapacity: told }: Record<string, any>): number {
+  return [told ?? []].flat().reduce((sum: number, { CapacityUnits = 0 }: { CapacityUnits?: number }) => sum + CapacityUnits, 0)
 }
 
 /** What a request writes without a condition. A delete needs none, nor does a tombstone, which may replace anything. */

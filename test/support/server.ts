@@ -15,6 +15,8 @@ await app.register(dynamoSession, {
   // No call is repeated while a test holds it.
   timeout: 60,
   verify: false,
+  // Each session's read is held by itself.
+  batchReads: false,
   ...now !== undefined && { now: () => Number(now) }
 })
 
