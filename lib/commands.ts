@@ -1,5 +1,5 @@
 import type {
-  AttributeValue, DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
+  AttributeValue, BatchGetItemCommandInput, DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, SessionRecord, SettingsChange } from '../types/repository.js'
 import { Expression } from './expression.js'
@@ -27,6 +27,10 @@ const CAPACITY = { ReturnConsumedCapacity: 'TOTAL' } as const
 
 export function readCommand (key: string, consistent: boolean, layout: Layout): GetItemCommandInput {
   return { TableName: layout.table, Key: toKey(key, layout), ConsistentRead: consistent, ...CAPACITY }
+}
+
+export function readTogetherCommand (keys: readonly string[], consistent: boolean, layout: Layout): BatchGetItemCommandInput {
+  return { RequestItems: { [layout.table]: { Keys: keys.map(key => toKey(key, layout)), ConsistentRead: consistent } }, ...CAPACITY }
 }
 
 export function createCommand (record: SessionRecord, layout: Layout): PutItemCommandInput & { Item: Item } {

@@ -29,7 +29,7 @@ export function isTraced (operation: Operation): boolean {
   return traces.get(operation)?.hasSubscribers === true
 }
 
-/** Runs a call and tells the listeners of its channel about it. */
+/** Runs a call and tells the listeners of its channel about it, if there are any. */
 export async function traced<T> (operation: Operation, report: CallReport, call: () => Promise<T>): Promise<T> {
   const trace = traces.get(operation)
   if (trace?.hasSubscribers !== true) return await call()

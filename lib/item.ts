@@ -39,6 +39,13 @@ export function toKey (key: string, layout: Layout): Item {
   return { [name]: type === 'B' ? { B: Buffer.from(key, 'base64url') } : { S: layout.keyPrefix + key } }
 }
 
+/** The key in an item; undefined for one that is not of this table's sessions. */
+export function fromKey (item: Readonly<Item>, { partitionKey: { name, type }, keyPrefix }: Layout): string | undefined {
+  const { S: text, B: bytes } = item[name] ?? {}
+  if (type === 'B') return bytes === undefined ? undefined : Buffer.from(bytes).toString('base64url')
+  return text?.startsWith(keyPrefix) === true ? text.slice(keyPrefix.length) : undefined
+}
+
 export function toItem (record: SessionRecord, layout: Layout): Item {
   const item = toKey(record.key, layout)
   item[ATTRIBUTES.data] = toDataMap(record.data)
@@ -91,12 +98,13 @@ export function fromItem (item: Readonly<Item>, key: string, layout: Layout): Se
   if (own === null) return null
   return {
     key,
-    data: new Map(Object.entries(data).map(([name, value]) => [fromAttributeName(name), value])),
+    data: fromDataMap(data),
     version,
     createdAt,
     lastSeenAt,
     expiresAt,
-    ...own,
+    idleTimeout: own.idleTimeout,
+    absoluteTimeout: own.absoluteTimeout,
     cookieMaxAge: fromNumber(item[ATTRIBUTES.cookieMaxAge]),
     next: fromSuccessor(item[ATTRIBUTES.next], layout),
     format: item[ATTRIBUTES.format]?.S,
@@ -114,6 +122,12 @@ export function mergedData ({ base, set, delete: deleted }: Pick<RecordChange, '
 /** The version that an update returned. */
 export function fromVersion (attributes: Readonly<Item> | undefined): number | undefined {
   return fromNumber(attributes?.[ATTRIBUTES.version])
+}
+
+function fromDataMap (data: Readonly<Item>): ReadonlyMap<string, StoredValue> {
+  const values = new Map<string, StoredValue>()
+  for (const name of Object.keys(data)) values.set(fromAttributeName(name), data[name] as StoredValue)
+  return values
 }
 
 function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {

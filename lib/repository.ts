@@ -1,13 +1,17 @@
 import {
-  DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
+  BatchGetItemCommand, DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
 } from '@aws-sdk/client-dynamodb'
 import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
-import { createCommand, destroyCommand, readCommand, replaceCommand, saveCommand, touchCommand, writesAfter } from './commands.js'
+import { Batches, LEFT_OVER, readAnswer, type Batch, type BatchAnswer, type BatchTools } from './batch.js'
+import { Calls, measure, unavailable } from './calls.js'
+import {
+  createCommand, destroyCommand, readCommand, readTogetherCommand, replaceCommand, saveCommand, touchCommand, writesAfter
+} from './commands.js'
 import { Deadline } from './deadline.js'
-import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
 import { fromItem, fromVersion, mergedData, toItem, type Item, type Layout } from './item.js'
-import { assertFits, LARGEST_ITEM, sizeOfItem } from './size.js'
+import { assertFits, LARGEST_ITEM, unitsOfRead } from './size.js'
+import { stoppable } from './stop.js'
 import { makeWriteToken } from './token.js'
 
 /** What a repository needs to know beside its client. */
@@ -19,40 +23,94 @@ export interface RepositorySettings {
   readonly maxSize: number
   /** Told of an item that lacks what a session needs; with its key, which is fit for logs. */
   readonly onGhost: (key: string) => void
+  /** How loads that start in one turn of the event loop travel together; undefined where none does. */
+  readonly batches?: BatchSettings | undefined
 }
 
-interface Answer { readonly ConsumedCapacity?: { readonly CapacityUnits?: number | undefined } | undefined }
+export interface BatchSettings {
+  /** Whether strongly consistent loads do so too. */
+  readonly strong: boolean
+  /** Told once that BatchGetItem is refused, so that every load is a GetItem from then on. */
+  readonly onRefused: (error: Error) => void
+}
+
+/** BatchGetItem is not permitted, or this engine has none. */
+const NO_BATCHES = ['AccessDeniedException', 'UnknownOperationException']
 
 /** Records in a DynamoDB table: the only door to its items. */
 export class DynamoRepository implements Repository {
-  /**
-   * Whether an answer without consumed capacity is a failure. An empty answer looks like "no such item", and a visitor
-   * would be logged out by a broken proxy; the capacity that every call asks for proves a genuine one.
-   */
-  expectsCapacity = true
   readonly #client: DynamoDBClient
   readonly #settings: RepositorySettings
-  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #calls = new Calls()
+  #batches: Batches | undefined
 
   constructor (client: DynamoDBClient, settings: RepositorySettings) {
     this.#client = client
     this.#settings = settings
+    if (settings.batches === undefined) return
+    const ask = async (...args: Parameters<BatchTools['ask']>): Promise<BatchAnswer> => await this.#ask(...args)
+    this.#batches = new Batches({ ask, deadline: () => this.#deadline() })
   }
 
-  async load (key: string, consistent: boolean): Promise<SessionRecord | null> {
-    return await this.#read(key, consistent, this.#deadline())
+  load (key: string, consistent: boolean): Promise<SessionRecord | null> {
+    const mayTravel = !consistent || this.#settings.batches?.strong === true
+    if (this.#batches === undefined || !mayTravel) return this.#read(key, consistent, this.#deadline())
+    return this.#calls.note(this.#loadTogether(this.#batches, key, consistent))
+  }
+
+  async #loadTogether (batches: Batches, key: string, consistent: boolean): Promise<SessionRecord | null> {
+    const batch = await batches.join(key, consistent)
+    if (batch === undefined) return await this.#read(key, consistent, this.#deadline())
+    const found = await this.#find(batch, key, consistent)
+    if (found !== LEFT_OVER && !(found instanceof Error)) return this.#recordOf(found, key)
+    const record = await this.#read(key, consistent, batch.deadline)
+    // GetItem is permitted, so it is not the credentials that are refused.
+    if (found instanceof Error) this.#endBatches(found)
+    return record
+  }
+
+  /** Rejects where it is unavailable; resolves to the error where batches are. */
+  #find (batch: Batch, key: string, consistent: boolean): Promise<Awaited<ReturnType<Batch['find']>> | Error> {
+    const found = isTraced('load') ? this.#findTraced(batch, key, consistent) : batch.find(key).catch(unavailable)
+    return found.catch(unlessWithoutBatches)
+  }
+
+  /** Each load of a batch is told of as a call, with its own share of the capacity. */
+  async #findTraced (batch: Batch, key: string, consistent: boolean): ReturnType<Batch['find']> {
+    const report: CallReport = { action: 'BatchGetItem', consistent }
+    return await traced('load', report, async () => {
+      const found = await batch.find(key).catch(unavailable)
+      if (found !== LEFT_OVER) measure(report, this.#calls.expectsCapacity ? unitsOfRead(found, consistent) : undefined, found)
+      return found
+    })
+  }
+
+  async #ask (keys: readonly string[], consistent: boolean, deadline: Deadline): Promise<BatchAnswer> {
+    const { layout } = this.#settings
+    const input = readTogetherCommand(keys, consistent, layout)
+    const answer = await this.#calls.prove(deadline, stop => this.#client.send(new BatchGetItemCommand(input), stoppable(this.#client, input, stop)))
+    return readAnswer(answer, keys, layout)
+  }
+
+  #endBatches (error: Error): void {
+    if (this.#batches === undefined) return
+    this.#batches = undefined
+    this.#settings.batches?.onRefused(error)
   }
 
   async #read (key: string, consistent: boolean, deadline: Deadline): Promise<SessionRecord | null> {
-    const { layout, onGhost } = this.#settings
-    const input = readCommand(key, consistent, layout)
+    const input = readCommand(key, consistent, this.#settings.layout)
     const report = { action: 'GetItem', consistent }
-    const answer = await this.#send('load', report, deadline,
-      async signal => await this.#client.send(new GetItemCommand(input), { abortSignal: signal }),
+    const answer = await this.#calls.send('load', report, deadline,
+      stop => this.#client.send(new GetItemCommand(input), stoppable(this.#client, input, stop)),
       answer => answer.Item)
-    if (answer?.Item === undefined) return null
-    const record = fromItem(answer.Item, key, layout)
-    if (record === null) onGhost(key)
+    return this.#recordOf(answer?.Item, key)
+  }
+
+  #recordOf (item: Item | undefined, key: string): SessionRecord | null {
+    if (item === undefined) return null
+    const record = fromItem(item, key, this.#settings.layout)
+    if (record === null) this.#settings.onGhost(key)
     return record
   }
 
@@ -62,8 +120,8 @@ export class DynamoRepository implements Repository {
     const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
     const input = createCommand(signed, this.#settings.layout)
     assertFits(input.Item, record.data, this.#settings.maxSize)
-    const answer = await this.#send('create', { action: 'PutItem', consistent: true }, deadline,
-      async signal => await this.#client.send(new PutItemCommand(input), { abortSignal: signal }),
+    const answer = await this.#calls.send('create', { action: 'PutItem', consistent: true }, deadline,
+      stop => this.#client.send(new PutItemCommand(input), stoppable(this.#client, input, stop)),
       () => input.Item)
     if (answer !== undefined) return true
     const present = await this.#read(record.key, true, deadline)
@@ -96,21 +154,18 @@ export class DynamoRepository implements Repository {
     const { layout } = this.#settings
     const deadline = this.#deadline()
     const input = destroyCommand(key, layout)
-    const answer = await this.#send('destroy', { action: 'DeleteItem', consistent: true }, deadline,
-      async signal => await this.#client.send(new DeleteItemCommand(input), { abortSignal: signal }))
+    const answer = await this.#calls.send('destroy', { action: 'DeleteItem', consistent: true }, deadline,
+      stop => this.#client.send(new DeleteItemCommand(input), stoppable(this.#client, input, stop)))
     return answer === undefined ? (await this.#read(key, true, deadline))?.next : undefined
   }
 
-  /** Resolves when no call is under way, or after the time limit, where others are begun again and again. */
-  async idle (): Promise<void> {
-    await this.#deadline().run(async () => {
-      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
-    }).catch(() => {})
-  }
+  /** Whether an answer that does not tell the capacity that it consumed is a failure. */
+  get expectsCapacity (): boolean { return this.#calls.expectsCapacity }
+  set expectsCapacity (expected: boolean) { this.#calls.expectsCapacity = expected }
 
-  async #noted<T> (call: Promise<T>): Promise<T> {
-    this.#underWay.add(call)
-    return await call.finally(() => { this.#underWay.delete(call) })
+  /** Resolves when no call is under way, or after the time limit. */
+  async idle (): Promise<void> {
+    await this.#calls.idle(this.#deadline())
   }
 
   #deadline (): Deadline {
@@ -118,8 +173,8 @@ export class DynamoRepository implements Repository {
   }
 
   async #update (operation: Operation, input: ReturnType<typeof touchCommand>, deadline: Deadline) {
-    return await this.#send(operation, { action: 'UpdateItem', consistent: true }, deadline,
-      async signal => await this.#client.send(new UpdateItemCommand(input), { abortSignal: signal }))
+    return await this.#calls.send(operation, { action: 'UpdateItem', consistent: true }, deadline,
+      stop => this.#client.send(new UpdateItemCommand(input), stoppable(this.#client, input, stop)))
   }
 
   /** After a refused write, one strong read tells whether it was our own whose answer was lost. */
@@ -141,26 +196,6 @@ export class DynamoRepository implements Repository {
   #assertFits (record: SessionRecord, limit = this.#settings.maxSize): void {
     assertFits(toItem(record, this.#settings.layout), record.data, limit)
   }
-
-  /** Sends a call within the operation's time limit; undefined where its condition failed, which is an answer and no error. */
-  async #send<T extends Answer> (
-    operation: Operation, report: CallReport, deadline: Deadline,
-    send: (signal: AbortSignal) => Promise<T>, item?: (answer: T) => Item | undefined
-  ): Promise<T | undefined> {
-    return await traced(operation, report, async () => {
-      try {
-        const answer = await this.#noted(deadline.run(send)).catch(unlessRefused)
-        if (answer === REFUSED) return undefined
-        // A client that was handed in may resolve to anything.
-        const proof = (answer as Answer | undefined)?.ConsumedCapacity
-        if (answer === undefined || (this.expectsCapacity && proof === undefined)) throw new Error('An answer without consumed capacity.')
-        if (isTraced(operation)) measure(report, answer, item?.(answer))
-        return answer
-      } catch (cause) {
-        throw new errors.Unavailable({ cause: safeCause(cause) })
-      }
-    })
-  }
 }
 
 /** What a save leaves in the table, as far as its size is concerned. */
@@ -170,16 +205,8 @@ function savedRecord (change: RecordChange, writeToken: string): SessionRecord {
   return { ...base, data: mergedData(change), version: base.version + 1, writes }
 }
 
-/** That a condition did not hold. */
-const REFUSED = Symbol('refused')
-
-function unlessRefused (cause: unknown): typeof REFUSED {
-  if (cause instanceof Error && cause.name === 'ConditionalCheckFailedException') return REFUSED
-  throw cause
-}
-
-function measure (report: CallReport, answer: Answer, item: Item | undefined): void {
-  const capacity = answer.ConsumedCapacity?.CapacityUnits
-  if (capacity !== undefined) report.capacity = capacity
-  if (item !== undefined) report.itemBytes = sizeOfItem(item)
+function unlessWithoutBatches (error: Error): Error {
+  const { cause } = error
+  if (cause instanceof Error && NO_BATCHES.includes(cause.name)) return cause
+  throw error
 }

@@ -40,6 +40,15 @@ function sizeOfNumber (text: string): number {
   return Math.ceil((length + Math.abs(beforePoint % 2)) / 2) + 1 + (sign === '-' ? 1 : 0)
 }
 
+/** Bytes of an item for which one capacity unit pays a strongly consistent read, and half a unit one that is not. */
+const READ_UNIT = 4096
+
+/** Capacity units for reading an item, or for finding that there is none. Not of a batch: each of its items is charged by itself. */
+export function unitsOfRead (item: Readonly<Record<string, AttributeValue>> | undefined, consistent: boolean): number {
+  const units = item === undefined ? 1 : Math.ceil(sizeOfItem(item) / READ_UNIT)
+  return consistent ? units : units / 2
+}
+
 function sum<T> (elements: readonly T[], size: (element: T) => number): number {
   return elements.reduce((bytes, element) => bytes + size(element), 0)
 }

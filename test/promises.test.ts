@@ -730,13 +730,16 @@ class MemoryTable implements Repository, Ground {
   }
 
   load: Repository['load'] = async (key, consistent) => {
-    return await this.#call(consistent ? 'load (strong)' : 'load', key, async fault => {
+    const found = await this.#call(consistent ? 'load (strong)' : 'load', key, async fault => {
       const previous = this.#previous.get(key)
       if (fault !== 'stale' || consistent || previous === undefined) return await this.look(key)
       if (previous.at + LAG * 1000 < this.#history.ms) return await this.look(key)
       this.#history.stale.add(key)
       return previous.record
     })
+    // Who has joined this read since then may have begun after what was written meanwhile.
+    if (!consistent && !isDeepStrictEqual(found, await this.look(key))) this.#history.stale.add(key)
+    return found
   }
 
   create: Repository['create'] = async (record, now) => {

@@ -90,7 +90,7 @@ export type WriteAnswer =
 export interface Repository {
   /**
    * The record under a key, dead or alive, or null where there is none or where it lacks what a session needs.
-   * `consistent` asks for a read that sees every acknowledged write.
+   * `consistent` asks for a read that sees every acknowledged write. Requests share the record, and nobody changes it afterwards.
    */
   load (key: string, consistent: boolean): Promise<SessionRecord | null>
   /** Stores a new record. False where there is one under this key already, which is left as it is. */
