@@ -42,12 +42,16 @@ function deliver (seat: OpenSeat, visit: Visit, settings: Settings, transport: T
   const { reply, arrival: { way } } = seat
   const { token, wrote } = tokenStep(seat, visit, request)
   seat.hasSent = token !== undefined || wrote !== undefined
+  const lifeOf = (record: SessionRecord): number | undefined => cookieLife(record, settings.cookie.maxAge, settings.now() / 1000)
   if (token === 'clear') transport.sendToken(request, reply, way, visit.cookie, '', 0)
-  else if (token !== undefined) {
-    const life = cookieLife(token.record, settings.cookie.maxAge, settings.now() / 1000)
-    transport.sendToken(request, reply, way, visit.cookie, settings.tokens.sign(token.id), life)
+  else if (token !== undefined) transport.sendToken(request, reply, way, visit.cookie, settings.tokens.sign(token.id), lifeOf(token.record))
+  const isTracking = settings.idleTracking === 'cookie'
+  if (token === 'clear' && isTracking) transport.clearCompanion(request, reply, way, visit.cookie)
+  else if (wrote !== undefined && (isTracking || !settings.consistentRead)) {
+    const { record } = visit.state
+    const activity = isTracking && record?.key === wrote.key ? { at: record.lastSeenAt, life: lifeOf(record) } : undefined
+    transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version, activity)
   }
-  if (wrote !== undefined && !settings.consistentRead) transport.sendCompanion(request, reply, way, visit.cookie, wrote.key, wrote.version)
 }
 
 /** What is sent or cleared. Nothing else than these steps ever does, so that no late answer undoes a newer one. */

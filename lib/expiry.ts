@@ -6,6 +6,8 @@ import { tellGone, type GoneReason } from './events.js'
 export interface Timeouts {
   readonly idleTimeout: number | false
   readonly absoluteTimeout: number | false
+  /** Where the last activity is kept. In a cookie, the table knows the absolute end only. Default: in the table. */
+  readonly idleTracking?: 'table' | 'cookie' | undefined
 }
 
 /** The timeouts of a session's own, where it has any. */
@@ -25,8 +27,14 @@ export function isTimeout (value: unknown): value is number | false {
 export function timeoutsOf (own: OwnTimeouts, defaults: Timeouts): Timeouts {
   return {
     idleTimeout: own.idleTimeout ?? defaults.idleTimeout,
-    absoluteTimeout: own.absoluteTimeout ?? defaults.absoluteTimeout
+    absoluteTimeout: own.absoluteTimeout ?? defaults.absoluteTimeout,
+    idleTracking: defaults.idleTracking
   }
+}
+
+/** Whether a session's last activity is kept in a cookie. One without an absolute end would stay in the table for ever. */
+export function isTrackedByCookie ({ idleTracking, absoluteTimeout }: Timeouts): boolean {
+  return idleTracking === 'cookie' && absoluteTimeout !== false
 }
 
 /** Epoch seconds from which a session is dead, rounded down to whole ones, because DynamoDB's TTL knows no others. */
@@ -36,8 +44,18 @@ export function endOf (createdAt: number, lastSeenAt: number, timeouts: Timeouts
   return Math.floor(Math.min(idleEnd, absoluteEnd, NEVER))
 }
 
+/** The end that is stored. */
+export function storedEndOf (createdAt: number, lastSeenAt: number, timeouts: Timeouts): number {
+  return endOf(createdAt, lastSeenAt, isTrackedByCookie(timeouts) ? { ...timeouts, idleTimeout: false } : timeouts)
+}
+
 /** The end of a record: the stored one, or an earlier one by the settings of now, which may be tighter than those of then. */
 export function presentEndOf (record: SessionRecord, defaults: Timeouts): number {
+  return Math.min(record.expiresAt, storedEndOf(record.createdAt, record.lastSeenAt, timeoutsOf(record, defaults)))
+}
+
+/** The end of a session whose last activity is known: that of its record, or an earlier one for want of activity. */
+export function activeEndOf (record: SessionRecord, defaults: Timeouts): number {
   return Math.min(record.expiresAt, endOf(record.createdAt, record.lastSeenAt, timeoutsOf(record, defaults)))
 }
 

@@ -1,5 +1,5 @@
 import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../types/repository.js'
-import { endOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { isTrackedByCookie, presentEndOf, storedEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Form, isSame, type FormSettings } from './form.js'
 import { mergedData } from './item.js'
 import type { ValueChanges, Values } from './values.js'
@@ -18,6 +18,8 @@ export type Plan =
     /** Seconds within which one renewal is enough, whoever made it; 0 where the application asked for this one. */
     readonly reissueTime: number
   }
+  /** The last activity is told to the browser, and to nobody else. */
+  | { readonly kind: 'renew', readonly record: SessionRecord }
   | {
     readonly kind: 'regenerate'
     readonly record: SessionRecord
@@ -66,12 +68,22 @@ export function newRecord (parts: NewParts, defaults: Timeouts, now: number, pas
   const instant = Math.floor(now)
   const createdAt = past?.createdAt ?? instant
   const lastSeenAt = Math.max(past?.lastSeenAt ?? 0, instant)
-  const expiresAt = endOf(createdAt, lastSeenAt, timeoutsOf(parts, defaults))
+  const expiresAt = storedEndOf(createdAt, lastSeenAt, timeoutsOf(parts, defaults))
   return { ...parts, version: 1, createdAt, lastSeenAt, expiresAt, writes: new Map() }
 }
 
-/** New instants, where they prolong the session or its timeouts change. A data write carries them for nothing. */
-export function renewalOf (base: SessionRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
+/** A record with the last activity that anybody tells of, where the table knows an earlier one only. */
+export type SeenRecord = SessionRecord & { readonly storedSeenAt?: number }
+
+export function withActivity (record: SessionRecord, activeAt: number): SeenRecord {
+  return activeAt <= record.lastSeenAt ? record : { ...record, lastSeenAt: activeAt, storedSeenAt: record.lastSeenAt }
+}
+
+/**
+ * New instants, where they prolong the session or its timeouts change. A data write carries them for nothing, and so also where
+ * the end stays, since the last activity is kept in a cookie, which may be lost.
+ */
+export function renewalOf (base: SeenRecord, settings: SettingsChange, defaults: Timeouts, now: number): Renewal | undefined {
   const { idleTimeout, absoluteTimeout } = base
   const own = {
     idleTimeout: settings.idleTimeout === undefined ? idleTimeout : settings.idleTimeout ?? undefined,
@@ -79,9 +91,11 @@ export function renewalOf (base: SessionRecord, settings: SettingsChange, defaul
   }
   const mayShorten = settings.idleTimeout !== undefined || settings.absoluteTimeout !== undefined
   const lastSeenAt = Math.max(base.lastSeenAt, Math.floor(now))
-  const end = endOf(base.createdAt, lastSeenAt, timeoutsOf(own, defaults))
+  const timeouts = timeoutsOf(own, defaults)
+  const end = storedEndOf(base.createdAt, lastSeenAt, timeouts)
   if (mayShorten) return { lastSeenAt, expiresAt: end, idleTimeout, absoluteTimeout, mayShorten }
-  if (end <= presentEndOf(base, defaults)) return undefined
+  const isTold = base.storedSeenAt !== undefined && base.storedSeenAt < lastSeenAt
+  if (end <= presentEndOf(base, defaults) && !isTold && !isTrackedByCookie(timeouts)) return undefined
   // Where the timeouts were tightened, the stored end is later than the real one, and is not brought forward.
   return { lastSeenAt, expiresAt: Math.max(base.expiresAt, end), idleTimeout, absoluteTimeout, mayShorten }
 }
@@ -89,6 +103,43 @@ export function renewalOf (base: SessionRecord, settings: SettingsChange, defaul
 /** Least seconds between two renewals: a session with a shorter idle timeout of its own is renewed within a tenth of it. */
 export function reissueTimeOf ({ idleTimeout }: SessionRecord, reissueTime: number): number {
   return typeof idleTimeout === 'number' ? Math.min(reissueTime, idleTimeout / 10) : reissueTime
+}
+
+/** Whether a renewal only tells the browser of an activity, and leaves the table as it is. */
+export function isTold (base: SessionRecord, { expiresAt }: Renewal, defaults: Timeouts): boolean {
+  return isTrackedByCookie(timeoutsOf(base, defaults)) && expiresAt <= base.expiresAt
+}
+
+/** What is known of a renewal that is not part of a data write. */
+interface Occasion {
+  readonly now: number
+  /** Whether the application asked for changes to be written, and is to be told of failures. */
+  readonly explicit: boolean
+  /** Whether it asked for a renewal. */
+  readonly isWanted: boolean
+  /** Epoch seconds of the last activity that the browser was told of. */
+  readonly toldAt: number | undefined
+}
+
+/** A renewal by itself, once per reissue time: in the table, or by what is told to the browser. */
+export function planRenewal (base: SessionRecord, renewal: Renewal, settings: RenewalSettings, { now, explicit, isWanted, toldAt }: Occasion): Plan {
+  const reissueTime = isWanted ? 0 : reissueTimeOf(base, settings.reissueTime)
+  if (isTold(base, renewal, settings)) {
+    // By what the browser was told: of an activity that this process alone knows of, other processes know nothing.
+    return now - (toldAt ?? base.lastSeenAt) >= reissueTime ? { kind: 'renew', record: { ...base, lastSeenAt: renewal.lastSeenAt } } : NOTHING
+  }
+  // What the application asks to be saved is its changes; renewing has its own time, or is asked for.
+  const mayTouch = isWanted || (now - base.lastSeenAt >= reissueTime && !explicit)
+  return mayTouch ? { kind: 'touch', base, renewal, now, explicit, reissueTime } : NOTHING
+}
+
+type RenewalSettings = Timeouts & { readonly reissueTime: number }
+
+/** Whether a request that changes nothing renews this record in the table. */
+export function isRenewalDue (record: SessionRecord, settings: RenewalSettings, now: number): boolean {
+  if (now - record.lastSeenAt < reissueTimeOf(record, settings.reissueTime)) return false
+  const renewal = renewalOf(record, {}, settings, now)
+  return renewal !== undefined && !isTold(record, renewal, settings)
 }
 
 /** The same change on a record that is not the one it was made on, but alive. */

@@ -9,9 +9,13 @@ export class Renewals {
   /** For each session, when it was last renewed, in epoch seconds; the oldest first. */
   readonly #last = new Map<string, number>()
 
+  last (key: string): number | undefined {
+    return this.#last.get(key)
+  }
+
   /** Whether a session was renewed less than `reissueTime` seconds before. */
   has (key: string, now: number, reissueTime: number): boolean {
-    const last = this.#last.get(key)
+    const last = this.last(key)
     return last !== undefined && reissueTime > 0 && now - last < reissueTime
   }
 

@@ -1,9 +1,9 @@
 import type { RecordChange, SessionRecord, SettingsChange } from '../types/repository.js'
 import { errors } from './errors.js'
-import { presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
+import { activeEndOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Form, type FormSettings } from './form.js'
 import { Own } from './own.js'
-import { isChange, narrower, newRecord, NOTHING, reissueTimeOf, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
+import { isChange, narrower, newRecord, NOTHING, planRenewal, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
 import { hash, type Tokens } from './token.js'
 import { Values, type ValueChanges } from './values.js'
 
@@ -48,18 +48,21 @@ export class SessionState {
   #id: string | undefined
   #key: string | undefined
   #wantsTouch = false
+  #toldAt: number | undefined
   #chosenMaxAge: number | undefined
 
-  constructor (settings: SessionSettings, stored?: { readonly id: string, readonly record: SessionRecord }) {
+  /** `toldAt`: epoch seconds of the last activity that the browser was told of, where it is told of any. */
+  constructor (settings: SessionSettings, stored?: { readonly id: string, readonly record: SessionRecord, readonly toldAt?: number | undefined }) {
     this.settings = settings
+    this.#toldAt = stored?.toldAt
     this.values = new Values(Form.unstored(this.settings))
     if (stored !== undefined) this.adopt(stored.id, stored.record)
   }
 
   get id (): string | undefined { return this.#id }
-  /** The loggable id. */
   get key (): string | undefined { return this.#key }
-  get expiresAt (): number | undefined { return this.record && presentEndOf(this.record, this.settings) }
+  /** Where nobody has told of an activity, as outside a request, the end that the table knows. */
+  get expiresAt (): number | undefined { return this.record && (this.#toldAt === undefined ? presentEndOf : activeEndOf)(this.record, this.settings) }
 
   /** Takes a record as what is stored; what was changed before is dropped. */
   adopt (id: string, record: SessionRecord): void {
@@ -117,9 +120,7 @@ export class SessionState {
     this.replaced = { record: present, keep }
   }
 
-  deliver (delivery: Delivery): void {
-    this.delivery = { ...this.delivery, ...delivery }
-  }
+  deliver (delivery: Delivery): void { this.delivery = { ...this.delivery, ...delivery } }
 
   /** The session is stored nowhere any more and may be used anew. */
   forget (): void {
@@ -180,6 +181,7 @@ export class SessionState {
     this.values.settle(written, Form.of(record, this.settings))
     this.own.settle(record, written.settings ?? {})
     this.#wantsTouch = false
+    this.#toldAt = record.lastSeenAt
     this.#move('loaded')
   }
 
@@ -196,10 +198,8 @@ export class SessionState {
       const change = { set: this.values.form.wrapAll(values.set), delete: values.delete, settings, renewal, base, sameVersion, now }
       return { kind: 'save', change, content: [values, settings] }
     }
-    const reissueTime = this.#wantsTouch ? 0 : reissueTimeOf(base, this.settings.reissueTime)
-    // What the application asks to be saved is its changes; renewing has its own time, or is asked for.
-    const mayTouch = this.#wantsTouch || (now - base.lastSeenAt >= reissueTime && !explicit)
-    return renewal !== undefined && mayTouch ? { kind: 'touch', base, renewal, now, explicit, reissueTime } : NOTHING
+    const occasion = { now, explicit, isWanted: this.#wantsTouch, toldAt: this.#toldAt }
+    return renewal === undefined ? NOTHING : planRenewal(base, renewal, this.settings, occasion)
   }
 
   #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {

@@ -37,9 +37,16 @@ export class Writer {
       case 'create': return await this.#create(state, plan)
       case 'save': return await this.#save(state, plan.change)
       case 'touch': return await this.#touch(state, plan, log)
+      case 'renew': return this.#renew(state, plan.record)
       case 'regenerate': return await this.#regenerate(state, plan, log)
       case 'discard': return await this.destroy(state)
     }
+  }
+
+  /** Epoch seconds of the last activity that this process has told a browser of; a late answer may have taken that back. */
+  activityOf (key: string): number | undefined {
+    const last = this.#renewals.last(key)
+    return last === undefined ? undefined : Math.floor(last)
   }
 
   /** Deletes what is stored of a session, and what has taken its place meanwhile. */
@@ -90,6 +97,13 @@ export class Writer {
       change = rebase(change, present, this.#defaults)
     }
     throw new errors.Conflict()
+  }
+
+  #renew (state: SessionState, record: SessionRecord): void {
+    const version = Number(state.version)
+    this.#renewals.note(record.key, record.lastSeenAt)
+    state.stored(record, { set: new Map(), delete: [] }, version)
+    state.deliver({ wrote: { key: record.key, version } })
   }
 
   /**
