@@ -17,7 +17,7 @@ export default dynamoSession
 export { SessionManager } from './lib/manager.js'
 export { errors } from './lib/errors.js'
 export type { CallReport, GoneReason } from './lib/events.js'
-export type { Codec, CookieAttributes, CookieOptions, DynamoSessionOptions } from './types/options.js'
+export type { CacheOptions, Codec, CookieAttributes, CookieOptions, DynamoSessionOptions } from './types/options.js'
 export type {
   RecordChange, Renewal, Replacement, Repository, SessionRecord, SettingsChange, StoredValue, WriteAnswer
 } from './types/repository.js'

@@ -15,6 +15,8 @@ const HEADER = /^(?!(?:__proto__|constructor|cookie|set-cookie|vary|cache-contro
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 /** DynamoDB's limit for a partition key is 2048 bytes, of which the hash takes 43. */
 const LONGEST_PREFIX = 2005
+/** Sessions in a cache, whose lists are made for the most at once. */
+const MOST_CACHED = 1_000_000
 
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -37,7 +39,7 @@ export const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: 
   idleTimeout: [isTimeout, 'must be seconds, at least 1, or false'],
   absoluteTimeout: [isTimeout, 'must be seconds, at least 1, or false'],
   reissueTime: [isNumber(0), 'must be seconds, at least 0'],
-  idleTracking: [value => value === 'table', 'must be "table"'],
+  idleTracking: [value => value === 'table' || value === 'cookie', 'must be "table" or "cookie"'],
   cookie: [isObject, `must be an object of ${COOKIE_OPTIONS.join(', ')}`],
   header: [isText(HEADER), 'must be the name of a header of your own'],
   secrets: [value => isSecret(value) || (Array.isArray(value) && value.length > 0 && [...value].every(isSecret)),
@@ -54,10 +56,18 @@ export const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: 
   timeout: [isNumber(0.001, 900), 'must be seconds, more than 0 and at most 900'],
   readFailure: [value => value === 'error' || value === 'anonymous', 'must be "error" or "anonymous"'],
   saveOnServerError: [isBoolean, 'must be true or false'],
+  batchReads: [isBoolean, 'must be true or false'],
+  cache: [value => value === false || isObject(value), 'must be false or { ttl, max }'],
   verify: [isBoolean, 'must be true or false'],
   createTable: [value => isBoolean(value) || (isObject(value) && isData(value)), 'must be true, false or parts of a CreateTableCommandInput'],
   sessionName: [isText(IDENTIFIER), 'must be a name of letters, digits and _, beginning with a letter'],
   now: [value => typeof value === 'function' && Number.isFinite(value()), 'must be a function that returns epoch milliseconds']
+}
+
+/** What the members of `cache` may be. */
+export const CACHE_CHECKS: Readonly<Record<'ttl' | 'max', readonly [Check, string]>> = {
+  ttl: [isNumber(0.001, 10), 'must be seconds, more than 0 and at most 10'],
+  max: [isInteger(1, MOST_CACHED), `must be a whole number of sessions from 1 to ${MOST_CACHED}`]
 }
 
 function isPartitionKey (value: unknown): boolean {

@@ -1,5 +1,6 @@
 import { parseCookie, stringifySetCookie } from 'cookie'
 import type { CookieAttributes, CookieOptions } from '../types/options.js'
+import { LONGEST_COMPANION } from './companion.js'
 import { errors } from './errors.js'
 
 /** A cookie as it is sent: every attribute decided. */
@@ -53,8 +54,7 @@ export function resolveCookie (given: CookieOptions, suffix: string, tokenLength
   const cookie = { path: '/', secure: true, httpOnly: true, sameSite: 'lax', ...known } as const
   const settings = { ...cookie, name: known.name ?? defaultName(cookie) + suffix }
   assertAccepted(settings)
-  // The companion's name is the longer one, the token's value the longer one by far.
-  if (settings.name.length + 2 + tokenLength + LARGEST_ENCODING > LARGEST_COOKIE) {
+  if (settings.name.length + 2 + Math.max(tokenLength, LONGEST_COMPANION) + LARGEST_ENCODING > LARGEST_COOKIE) {
     throw new errors.BadOption('cookie.name', 'is too long beside the token: browsers take 4096 bytes, name and value')
   }
   return Object.freeze(settings)
@@ -124,6 +124,13 @@ export function writeCookie (cookie: CookieSettings, name: string, value: string
  * planted from a sibling host would be that one.
  */
 export function readCookie (header: string, name: string): string[] {
-  if (!header.includes(`${name}=`)) return []
-  return header.split(';').flatMap(pair => parseCookie(pair)[name] ?? [])
+  const start = `${name}=`
+  if (!header.includes(start)) return []
+  // Others are not parsed: a shop's visitor brings many.
+  const values: string[] = []
+  for (const pair of header.split(';')) {
+    const value = pair.includes(start) ? parseCookie(pair)[name] : undefined
+    if (value !== undefined) values.push(value)
+  }
+  return values
 }

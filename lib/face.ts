@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import type { Session, SessionMembers } from '../types/session.js'
+import { createBeside } from './beside.js'
 import { errors } from './errors.js'
 import { isTimeout } from './expiry.js'
 import type { SessionState } from './session.js'
@@ -18,10 +19,10 @@ export interface Acts {
 interface Parts { readonly state: SessionState, readonly acts: Acts }
 
 /** Kept beside the sessions, not in them: whatever prints a session, by whatever means, finds nothing to print. */
-const parts = new WeakMap<object, Parts>()
+const parts = createBeside<Parts>()
 
 function partsOf (session: object): Parts {
-  const found = parts.get(session)
+  const found = typeof session === 'object' && session !== null ? parts.get(session) : undefined
   if (found === undefined) throw new TypeError('A member of a session was called on something else.')
   return found
 }

@@ -1,11 +1,15 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { Repository, SessionRecord } from '../types/repository.js'
+import { RecordCache } from './cache.js'
 import { makeClient } from './client.js'
 import { errors } from './errors.js'
 import type { Ended, GoneReason } from './events.js'
-import { goneReason } from './expiry.js'
+import { NO_TRACES, type Traces } from './companion.js'
+import { activeEndOf, goneReason } from './expiry.js'
 import { createNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
+import { isRenewalDue, withActivity } from './plan.js'
+import { SharedReads } from './reads.js'
 import { DynamoRepository } from './repository.js'
 import { SessionState } from './session.js'
 import { Table } from './table.js'
@@ -22,7 +26,7 @@ export interface Opened {
 /** Opens sessions by their ids, on a table or on a repository that was handed in. */
 export class Keeper {
   readonly settings: Settings
-  readonly repository: Repository
+  readonly repository: SharedReads
   readonly table: Table | undefined
   /** Told of requests that bring good tokens of several ids. */
   readonly noticeAmbiguous: (log: Log) => void
@@ -32,7 +36,8 @@ export class Keeper {
   readonly #noticeUnknown: ReturnType<typeof createNotice>
 
   constructor (settings: Settings, log: Log) {
-    const { repository, table, close } = connect(settings, log)
+    const { repository: inner, table, close } = connect(settings, log)
+    const repository = new SharedReads(inner, cacheOf(settings))
     this.settings = settings
     this.repository = repository
     this.table = table
@@ -53,12 +58,21 @@ export class Keeper {
     return new Visit(new SessionState(this.settings), this.#tools, log, ended)
   }
 
-  /** `writtenVersion` is what the visitor knows to be written, so that a read that lags behind is noticed. */
-  async open (id: string, key: string, log: Log, writtenVersion?: number): Promise<Opened> {
-    const record = await this.#find(key, writtenVersion)
-    const ended = goneReason(record, this.settings, this.#now())
+  /** `traces` are what the visitor knows: what was written, so that a read that lags behind is noticed, and the last activity. */
+  async open (id: string, key: string, log: Log, traces: Traces = NO_TRACES): Promise<Opened> {
+    const { consistentRead } = this.settings
+    const { activeAt } = traces
+    // An answer that tells an activity may have taken back what another said of a write, until the end of that second.
+    const since = activeAt === undefined ? undefined : (activeAt + 1) * 1000
+    let record = this.#seen(await this.repository.load(key, consistentRead, since), traces)
+    let ended = this.#endedBy(record)
+    if (!consistentRead && isSuspect(record, ended, traces)) {
+      record = this.#seen(await this.repository.load(key, true), traces)
+      ended = this.#endedBy(record)
+    }
     if (record !== null && ended === undefined) {
-      return { visit: new Visit(new SessionState(this.settings, { id, record }), this.#tools, log), ended }
+      const toldAt = traces.isOutdated ? -Infinity : traces.activeAt
+      return { visit: new Visit(new SessionState(this.settings, { id, record, toldAt }), this.#tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
     return { visit: this.blank(log, ended === undefined || ended === 'missing' ? undefined : { key, reason: ended }), ended }
@@ -66,7 +80,7 @@ export class Keeper {
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */
   async openConsistent (id: string, key: string, log: Log): Promise<Visit | null> {
-    const record = await this.repository.load(key, true)
+    const record = this.#seen(await this.repository.load(key, true), NO_TRACES)
     if (record === null || goneReason(record, this.settings, this.#now()) !== undefined) return null
     return new Visit(new SessionState(this.settings, { id, record }), this.#tools, log)
   }
@@ -79,16 +93,15 @@ export class Keeper {
     await this.#close()
   }
 
-  async #find (key: string, writtenVersion: number | undefined): Promise<SessionRecord | null> {
-    const { consistentRead } = this.settings
-    const record = await this.repository.load(key, consistentRead)
-    const isSuspect = record === null ? writtenVersion !== undefined : this.#seemsOld(record, writtenVersion)
-    return isSuspect && !consistentRead ? await this.repository.load(key, true) : record
+  /** With the last activity that anybody tells of: the table, the browser, or this process. */
+  #seen (record: SessionRecord | null, { activeAt = 0 }: Traces): SessionRecord | null {
+    if (record === null) return null
+    return withActivity(record, Math.max(activeAt, this.#tools.writer.activityOf(record.key) ?? 0))
   }
 
-  /** Whether an eventually consistent read may have missed a write: one that the visitor knows of, or a renewal. */
-  #seemsOld (record: SessionRecord, writtenVersion = 0): boolean {
-    return record.version < writtenVersion || goneReason(record, this.settings, this.#now()) === 'expired'
+  #endedBy (record: SessionRecord | null): GoneReason | undefined {
+    const isIdle = record !== null && this.#now() >= activeEndOf(record, this.settings)
+    return goneReason(record, this.settings, this.#now()) ?? (isIdle ? 'expired' : undefined)
   }
 
   #now (): number {
@@ -96,10 +109,27 @@ export class Keeper {
   }
 }
 
+/** Whether an eventually consistent read may have missed a write: one that the visitor knows of, or a renewal. */
+function isSuspect (record: SessionRecord | null, ended: GoneReason | undefined, { version }: Traces): boolean {
+  if (record === null) return version !== undefined
+  return ended === 'expired' || (version !== undefined && record.version < version)
+}
+
+const NO_BATCHES = 'Reads do not travel together, because BatchGetItem is refused: permit dynamodb:BatchGetItem, or set batchReads: false'
+
+/**
+ * A record that is to be renewed is read again, because another process may have renewed it: a read costs less than a
+ * renewal. So is one that has expired.
+ */
+function cacheOf (settings: Settings): RecordCache | undefined {
+  const { cache, now } = settings
+  return cache === false ? undefined : new RecordCache(cache, now, record => !isRenewalDue(record, settings, now() / 1000))
+}
+
 interface Connection { readonly repository: Repository, readonly table: Table | undefined, readonly close: () => Promise<void> }
 
 function connect (settings: Settings, log: Log): Connection {
-  const { client, layout, timeout, maxSize, createTable } = settings
+  const { client, layout, timeout, maxSize, createTable, batchReads, consistentRead } = settings
   if ('load' in client && typeof client.load === 'function') {
     if (createTable !== false) throw new errors.BadOption('createTable', 'needs a DynamoDB client, not a repository')
     return { repository: client, table: undefined, close: async () => await client.close?.() }
@@ -108,7 +138,9 @@ function connect (settings: Settings, log: Log): Connection {
   const dynamo = isOwn ? makeClient(client, timeout) : client
   const noticeGhost = createNotice(settings.now, 'A record lacks what a session needs and counts as absent')
   const onGhost = (loggableId: string): void => { noticeGhost(log, loggableId) }
-  const repository = new DynamoRepository(dynamo, { layout, timeout, maxSize, onGhost })
+  const onRefused = (err: Error): void => { log.warn({ err }, NO_BATCHES) }
+  const batches = batchReads ? { strong: consistentRead, onRefused } : undefined
+  const repository = new DynamoRepository(dynamo, { layout, timeout, maxSize, onGhost, batches })
   const table = new Table(dynamo, settings, repository, log)
   return { repository, table, close: async () => { if (isOwn) await destroyWhenIdle(dynamo, repository) } }
 }

@@ -1,30 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Session } from '../types/session.js'
 import { discard, noteUse, tellBrowser, withdrawAnswer } from './answer.js'
+import { createBeside } from './beside.js'
 import { errors } from './errors.js'
-import type { Keeper } from './keeper.js'
-import { newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
+import type { Keeper, Opened } from './keeper.js'
+import { makeSeat, newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
 import { Transport } from './transport.js'
 import { hash } from './token.js'
+import type { Visit } from './visit.js'
 
 /** Opens a session when a request comes and settles it before the answer goes. */
 export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
-  const { settings } = keeper
-  const { sessionName } = settings
-  const transport = new Transport(settings)
-  // Beside the requests, not in them: whatever prints a request, by whatever means, finds no id and no value.
-  const seats = new WeakMap<FastifyRequest, Seat>()
+  const { sessionName } = keeper.settings
+  const lifecycle = new Lifecycle(keeper)
 
   app.decorateRequest(sessionName, {
-    getter (this: FastifyRequest): Session {
-      const seat = seats.get(this)
-      if (seat === undefined) throw new errors.NotOpen(sessionName)
-      if (seat.kind === 'disabled') throw new errors.Disabled(sessionName, sessionName)
-      if (seat.kind === 'failed') throw seat.error
-      seat.visit ??= newVisit(keeper, seat, this)
-      if (!seat.used) noteUse(seat, transport)
-      return seat.visit.session
-    }
+    getter (this: FastifyRequest): Session { return lifecycle.sessionOf(this) }
   })
 
   app.addHook('onRoute', ({ config }) => {
@@ -32,56 +23,105 @@ export function addLifecycle (app: FastifyInstance, keeper: Keeper): void {
     if (choice !== undefined && typeof choice !== 'boolean') throw new errors.BadOption(`config.${sessionName}`, 'of a route must be true or false')
   })
 
-  app.addHook('onRequest', async (request, reply) => {
-    if (Reflect.get(request.routeOptions.config, sessionName) === false) {
-      seats.set(request, { kind: 'disabled' })
-      return
-    }
-    try {
-      const seat = await openSeat(keeper, transport, request, reply)
-      seats.set(request, seat)
-      watchConnection(seat, request)
-    } catch (error) {
-      seats.set(request, { kind: 'failed', error })
-      throw error
-    }
-  })
-
-  app.addHook('onSend', async (request, reply, payload) => {
-    const seat = seats.get(request)
-    if (seat?.kind === 'failed') transport.vary(reply)
-    if (seat?.kind !== 'open') return payload
-    try {
-      await seat.visit?.settle(reply.statusCode >= 500 && !settings.saveOnServerError)
-    } catch (error) {
-      discard(payload)
-      throw error
-    } finally {
-      seat.isStream = typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
-      tellBrowser(seat, settings, transport, request)
-      if (reply.raw.destroyed) await warnOfLosses(seat, request)
-    }
-    return payload
-  })
-
-  app.addHook('onError', async (request, reply, error) => { withdrawAnswer(seats.get(request), reply, error) })
-  app.addHook('onResponse', async request => { await warnOfLosses(seats.get(request), request) })
+  // By callback where there is nothing to wait for, and else by a promise, so that Fastify hears of whatever is thrown after it.
+  app.addHook('onRequest', (request, reply, done) => lifecycle.begin(request, reply) ?? done())
+  app.addHook('onSend', (request, reply, payload, done) => lifecycle.answer(request, reply, payload) ?? done(null, payload))
+  app.addHook('onError', async (request, reply, error) => { lifecycle.fail(request, reply, error) })
+  app.addHook('onResponse', (request, _reply, done) => lifecycle.end(request) ?? done())
 }
 
-async function openSeat (keeper: Keeper, transport: Transport, request: FastifyRequest, reply: FastifyReply): Promise<OpenSeat> {
-  const arrival = transport.read(request.headers)
-  const seat: OpenSeat = {
-    kind: 'open', reply, arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
+/** What is done with the session of a request at each of its turns. */
+class Lifecycle {
+  readonly #keeper: Keeper
+  readonly #transport: Transport
+  // Beside the requests, not in them: whatever prints a request, by whatever means, finds no id and no value.
+  readonly #seats = createBeside<Seat>()
+
+  constructor (keeper: Keeper) {
+    this.#keeper = keeper
+    this.#transport = new Transport(keeper.settings)
   }
-  if (arrival.isAmbiguous) keeper.noticeAmbiguous(request.log)
-  if (arrival.token === undefined) return seat
-  const { id } = arrival.token
-  const key = hash(id)
-  try {
-    return Object.assign(seat, await keeper.open(id, key, request.log, transport.writtenVersion(arrival, key)))
-  } catch (error) {
-    if (keeper.settings.readFailure === 'error' || !(error instanceof errors.Unavailable)) throw error
-    request.log.warn({ err: error, loggableId: key }, 'A session cannot be read, so its request goes on without')
-    return Object.assign(seat, { visit: keeper.unread(request.log, error) })
+
+  sessionOf (request: FastifyRequest): Session {
+    const { sessionName } = this.#keeper.settings
+    const seat = this.#seats.get(request)
+    if (seat === undefined) throw new errors.NotOpen(sessionName)
+    if (seat.kind === 'disabled') throw new errors.Disabled(sessionName, sessionName)
+    if (seat.kind === 'failed') throw seat.error
+    seat.visit ??= newVisit(this.#keeper, seat, request)
+    if (!seat.used) noteUse(seat, this.#transport)
+    return seat.visit.session
+  }
+
+  begin (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined {
+    if (Reflect.get(request.routeOptions.config, this.#keeper.settings.sessionName) === false) {
+      this.#seats.set(request, { kind: 'disabled' })
+      return undefined
+    }
+    const arrival = this.#transport.read(request.headers)
+    if (arrival.isAmbiguous) this.#keeper.noticeAmbiguous(request.log)
+    const seat = makeSeat(reply, arrival)
+    const take = (): void => {
+      this.#seats.set(request, seat)
+      watchConnection(seat, request)
+    }
+    if (arrival.token === undefined) {
+      take()
+      return undefined
+    }
+    const { id } = arrival.token
+    const key = hash(id)
+    const opened = this.#keeper.open(id, key, request.log, this.#transport.traces(arrival, key))
+    return opened.catch((error: Error) => this.#openWithout(error, key, request)).then(({ visit, ended }) => {
+      seat.visit = visit
+      seat.ended = ended
+      take()
+    }, (error: unknown) => {
+      this.#seats.set(request, { kind: 'failed', error })
+      throw error
+    })
+  }
+
+  answer (request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> | undefined {
+    const seat = this.#seats.get(request)
+    if (seat?.kind === 'failed') this.#transport.vary(reply)
+    if (seat?.kind !== 'open') return undefined
+    seat.isStream = typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
+    if (seat.visit === undefined) {
+      this.#tell(seat, request)
+      return undefined
+    }
+    return this.#settle(seat, seat.visit, request).then(() => payload, (error: unknown) => {
+      discard(payload)
+      throw error
+    })
+  }
+
+  fail (request: FastifyRequest, reply: FastifyReply, error: unknown): void {
+    withdrawAnswer(this.#seats.get(request), reply, error)
+  }
+
+  end (request: FastifyRequest): Promise<void> | undefined {
+    return warnOfLosses(this.#seats.get(request), request)
+  }
+
+  /** What a request has whose session cannot be read, where it may go on without. */
+  #openWithout (error: Error, loggableId: string, { log }: FastifyRequest): Opened {
+    if (this.#keeper.settings.readFailure === 'error' || !(error instanceof errors.Unavailable)) throw error
+    log.warn({ err: error, loggableId }, 'A session cannot be read, so its request goes on without')
+    return { visit: this.#keeper.unread(log, error), ended: undefined }
+  }
+
+  async #settle (seat: OpenSeat, visit: Visit, request: FastifyRequest): Promise<void> {
+    try {
+      await visit.settle(seat.reply.statusCode >= 500 && !this.#keeper.settings.saveOnServerError)
+    } finally {
+      await this.#tell(seat, request)
+    }
+  }
+
+  #tell (seat: OpenSeat, request: FastifyRequest): Promise<void> | undefined {
+    tellBrowser(seat, this.#keeper.settings, this.#transport, request)
+    return seat.reply.raw.destroyed ? warnOfLosses(seat, request) : undefined
   }
 }

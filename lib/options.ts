@@ -1,8 +1,8 @@
 import type { CreateTableCommandInput, DynamoDBClient, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import { closest, distance } from 'fastest-levenshtein'
-import type { CookieOptions, DynamoSessionOptions } from '../types/options.js'
+import type { CacheOptions, CookieOptions, DynamoSessionOptions } from '../types/options.js'
 import type { Repository } from '../types/repository.js'
-import { CHECKS, isObject } from './checks.js'
+import { CACHE_CHECKS, CHECKS, isObject } from './checks.js'
 import { createFormats } from './codec.js'
 import { COMPANION_SUFFIX, COOKIE_OPTIONS, resolveCookie, type CookieSettings } from './cookie.js'
 import { errors } from './errors.js'
@@ -26,6 +26,8 @@ export interface Settings extends SessionSettings {
   readonly timeout: number
   readonly readFailure: 'error' | 'anonymous'
   readonly saveOnServerError: boolean
+  readonly batchReads: boolean
+  readonly cache: false | Readonly<CacheOptions>
   readonly verify: boolean
   readonly createTable: false | Partial<CreateTableCommandInput>
   readonly sessionName: string
@@ -39,6 +41,7 @@ const DEFAULTS = {
   ttlAttribute: 'expires',
   idleTimeout: 7200,
   absoluteTimeout: 43_200,
+  idleTracking: 'table',
   idBytes: 32,
   consistentRead: false,
   conflict: 'merge',
@@ -48,6 +51,8 @@ const DEFAULTS = {
   timeout: 3,
   readFailure: 'error',
   saveOnServerError: false,
+  batchReads: true,
+  cache: false,
   verify: true,
   createTable: false,
   sessionName: 'session',
@@ -57,14 +62,16 @@ const DEFAULTS = {
 /** Reads options at the door: throws here or never. The caller's object is not changed and not kept. */
 export function resolveOptions (given: unknown): Settings {
   const options = { ...DEFAULTS, ...checked(typeof given === 'string' ? { table: given } : given) }
-  const { client, consistentRead, conflict, maxSize, timeout, readFailure, saveOnServerError, verify, sessionName, now } = options
-  const { idleTimeout, absoluteTimeout, cookie, header } = options
+  const { client, consistentRead, conflict, maxSize, timeout, readFailure, saveOnServerError, batchReads, verify, sessionName, now } = options
+  const { idleTimeout, absoluteTimeout, idleTracking, cookie, header } = options
+  assertTrackable(options)
   const tokens = new Tokens(options.idBytes, secretsOf(options.secrets))
   return Object.freeze({
     layout: layoutOf(options),
     client,
     idleTimeout,
     absoluteTimeout,
+    idleTracking,
     reissueTime: resolveReissueTime(options.reissueTime, idleTimeout),
     cookie: cookieOf(cookie, sessionName, tokens),
     usesCookie: header === undefined || cookie !== undefined,
@@ -78,6 +85,8 @@ export function resolveOptions (given: unknown): Settings {
     timeout,
     readFailure,
     saveOnServerError,
+    batchReads,
+    cache: cacheOf(options.cache, consistentRead),
     verify,
     createTable: createTableOf(options.createTable),
     sessionName,
@@ -117,6 +126,12 @@ function resolveReissueTime (given: number | undefined, idleTimeout: number | fa
   return reissueTime
 }
 
+function assertTrackable ({ idleTracking, secrets, absoluteTimeout }: Pick<Given<DynamoSessionOptions>, 'idleTracking' | 'secrets' | 'absoluteTimeout'>): void {
+  if (idleTracking !== 'cookie') return
+  if (secrets === undefined) throw new errors.BadOption('idleTracking', 'can be "cookie" with "secrets" only, which sign the last activity')
+  if (absoluteTimeout === false) throw new errors.BadOption('idleTracking', 'can be "cookie" with an "absoluteTimeout" only, or records would stay for ever')
+}
+
 function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Required<Given<Pick<DynamoSessionOptions, keyof Layout>>>): Layout {
   const partitionKey = typeof given === 'string' ? { name: given, type: 'S' as const } : { name: given.name, type: given.type ?? 'S' }
   const taken: readonly string[] = Object.values(ATTRIBUTES)
@@ -145,6 +160,16 @@ function cookieOf (given: CookieOptions | undefined, sessionName: string, tokens
   for (const name of Object.keys(given ?? {})) assertKnown(name, COOKIE_OPTIONS, 'cookie.')
   if (`-${sessionName}` === COMPANION_SUFFIX) throw new errors.BadOption('sessionName', 'cannot be "v", which names the companion cookie')
   return resolveCookie(given ?? {}, sessionName === 'session' ? '' : `-${sessionName}`, tokens.length)
+}
+
+function cacheOf (given: false | CacheOptions, consistentRead: boolean): Settings['cache'] {
+  if (given === false) return false
+  for (const name of Object.keys(given)) assertKnown(name, Object.keys(CACHE_CHECKS), 'cache.')
+  for (const [name, [accepts, remark]] of Object.entries(CACHE_CHECKS)) {
+    if (!accepts(given[name as keyof CacheOptions])) throw new errors.BadOption(`cache.${name}`, remark)
+  }
+  if (consistentRead) throw new errors.BadOption('cache', 'goes without "consistentRead": what is kept is older than what that asks for')
+  return Object.freeze({ ttl: given.ttl, max: given.max })
 }
 
 function createTableOf (given: NonNullable<DynamoSessionOptions['createTable']>): Settings['createTable'] {

@@ -1,24 +1,29 @@
 import type { SessionRecord, SettingsChange } from '../types/repository.js'
 import type { OwnTimeouts } from './expiry.js'
+import { LazySet } from './lazy.js'
 
 /** A session's own settings, where it has any. */
 export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
 
 const NAMES = ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const
 
+const NONE: OwnSettings = {}
+const NO_CHANGES: SettingsChange = {}
+
 /** The settings of one session's own: those that are stored, under those that the application assigned since. */
 export class Own {
   #stored: OwnSettings
   #assigned: OwnSettings
-  readonly #doubted = new Set<typeof NAMES[number]>()
+  readonly #doubted = new LazySet<typeof NAMES[number]>()
 
-  constructor (stored: OwnSettings = {}, assigned: OwnSettings = {}) {
-    this.#stored = pick(stored, NAMES)
+  /** `stored` may be a whole record. */
+  constructor (stored = NONE, assigned = NONE) {
+    this.#stored = stored
     this.#assigned = assigned
   }
 
   get (): OwnSettings {
-    return { ...this.#stored, ...this.#assigned }
+    return { ...pick(this.#stored, NAMES), ...this.#assigned }
   }
 
   assign (settings: OwnSettings): void {
@@ -27,6 +32,7 @@ export class Own {
 
   /** What is to be written; `null` removes. */
   changes (): SettingsChange {
+    if (this.#assigned === NONE && this.#doubted.size === 0) return NO_CHANGES
     const own = this.get()
     const changed = NAMES.filter(name => this.#doubted.has(name) || own[name] !== this.#stored[name])
     return Object.fromEntries(changed.map(name => [name, own[name] ?? null]))
@@ -34,9 +40,9 @@ export class Own {
 
   /** Takes a record as what is stored: what others have written counts, save where the application has assigned since. */
   settle (record: SessionRecord, written: SettingsChange = this.changes()): void {
-    this.#stored = pick(record, NAMES)
+    this.#stored = record
     for (const name of NAMES) if (name in written) this.#doubted.delete(name)
-    this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
+    if (this.#assigned !== NONE) this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
   }
 
   /** The same settings, for a session that replaces this one. */

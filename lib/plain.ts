@@ -18,3 +18,14 @@ export function classOf (value: object): string {
   const constructor: unknown = typeof prototype === 'object' && prototype !== null ? prototype.constructor : undefined
   return typeof constructor === 'function' && constructor.name !== '' ? constructor.name : 'an unnamed class'
 }
+
+export function isEmptyContainer (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return value.length === 0
+  return isPlainObject(value) && Object.keys(value).length === 0
+}
+
+/** Whether something can change in place. */
+export function isMutable (value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}

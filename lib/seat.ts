@@ -17,7 +17,7 @@ export interface OpenSeat {
   readonly arrival: Arrival
   /** Made when it is first asked for, where the request brought no token. */
   visit: Visit | undefined
-  readonly ended: GoneReason | undefined
+  ended: GoneReason | undefined
   /** Whether the application has looked at the session, so that the answer depends on it. */
   used: boolean
   /** Whether the headers of the answer are written. */
@@ -28,6 +28,12 @@ export interface OpenSeat {
   isStream: boolean
   /** Whether the request is over: what changes from now on is nobody's to save but the application's. */
   isOver: boolean
+}
+
+export function makeSeat (reply: FastifyReply, arrival: Arrival): OpenSeat {
+  return {
+    kind: 'open', reply, arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
+  }
 }
 
 const LOST_CHANGES = 'Changes of a session were lost: they were made after the answer began, or on a reply that was hijacked. Call session.save() there'
@@ -44,23 +50,33 @@ export function newVisit (keeper: Keeper, seat: OpenSeat, { log }: FastifyReques
 /** A request ends with its connection where no other hook runs: of a web socket, and where the client leaves. */
 export function watchConnection (seat: OpenSeat, request: FastifyRequest): void {
   const { reply } = seat
-  reply.raw.once('close', () => {
+  reply.raw.on('close', () => {
     // Where the client left before, the handler is still running, and is settled as usual.
-    if (seat.told || reply.sent) warnOfLosses(seat, request).catch(() => {})
+    if (seat.told || reply.sent) warnOfLosses(seat, request)
   })
 }
 
-/** At the end of a request: changes that nobody will write, and tokens that nobody has sent. */
-export async function warnOfLosses (seat: Seat | undefined, request: FastifyRequest): Promise<void> {
-  if (seat?.kind !== 'open' || seat.isOver) return
+/** At the end of a request: changes that nobody will write, and tokens that nobody has sent. Undefined where it need not wait. */
+export function warnOfLosses (seat: Seat | undefined, request: FastifyRequest): Promise<void> | undefined {
+  if (seat?.kind !== 'open' || seat.isOver) return undefined
   seat.isOver = true
-  if (seat.visit === undefined) return
-  await seat.visit.idle()
-  const { state } = seat.visit
+  const { visit } = seat
+  if (visit === undefined) return undefined
+  if (visit.isBusy) return visit.idle().then(() => { warn(seat, visit, request) })
+  warn(seat, visit, request)
+  return undefined
+}
+
+function warn ({ told, isStream }: OpenSeat, visit: Visit, { log }: FastifyRequest): void {
+  const { state } = visit
   const loggableId = state.key
-  if (seat.visit.isUnsaved(!seat.told || seat.isStream)) request.log.warn({ loggableId }, LOST_CHANGES)
-  if (seat.told && typeof state.delivery.token === 'object') request.log.warn({ loggableId }, LOST_TOKEN)
-  warnOfLateChanges(seat.visit, request.log)
+  try {
+    if (visit.isUnsaved(!told || isStream)) log.warn({ loggableId }, LOST_CHANGES)
+    if (told && typeof state.delivery.token === 'object') log.warn({ loggableId }, LOST_TOKEN)
+  } catch {
+    // A log without room brings nobody down.
+  }
+  warnOfLateChanges(visit, log)
 }
 
 /** From now on, the first change that is not saved at once is told. */

@@ -1,8 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { append } from 'vary'
+import { COMPANION_LIFE, readCompanions, writeCompanion, type Traces } from './companion.js'
 import { COMPANION_SUFFIX, readCookie, writeCookie, type CookieSettings } from './cookie.js'
 import type { Settings } from './options.js'
+import { Renewals } from './renewals.js'
 import type { Log } from './report.js'
 import type { CheckedToken } from './token.js'
 
@@ -22,19 +24,21 @@ export interface Arrival {
   readonly companions: readonly string[]
 }
 
-/** Seconds in which an eventually consistent read may lag behind a write. */
-const COMPANION_LIFE = 10
-const COMPANION = /^([A-Za-z0-9_-]{8})\.([1-9][0-9]{0,14})$/
-/** How much of a loggable id names its session: enough that another session's companion is not taken for this one's. */
-const NAMING_LENGTH = 8
-
 /** Reads tokens from requests and writes them to answers, by cookie or by header. */
 export class Transport {
   readonly #settings: Settings
+  readonly #companionLife: number
+  /** What answers depend on. */
+  readonly #vary: string[]
+  /** The versions that browsers were told of. */
+  readonly #versions = new Renewals()
   #warnedOfHttp = false
 
   constructor (settings: Settings) {
     this.#settings = settings
+    const { header, usesCookie } = settings
+    this.#vary = [...usesCookie ? ['Cookie'] : [], ...header === undefined ? [] : [header]]
+    this.#companionLife = COMPANION_LIFE + (settings.cache === false ? 0 : Math.ceil(settings.cache.ttl))
   }
 
   /** A header wins over a cookie; two different ids mean that somebody planted one, so neither counts. */
@@ -44,7 +48,7 @@ export class Transport {
     const fromCookies = usesCookie && headers.cookie !== undefined ? readCookie(headers.cookie, name) : []
     const way = fromHeader !== '' || !usesCookie ? 'header' : 'cookie'
     const good = this.#check(fromHeader, fromCookies)
-    const isAmbiguous = new Set(good.map(({ id }) => id)).size > 1
+    const isAmbiguous = good.some(({ id }) => id !== good[0]?.id)
     return {
       way,
       came: fromHeader !== '' || fromCookies.length > 0,
@@ -55,14 +59,10 @@ export class Transport {
     }
   }
 
-  /**
-   * The latest version that a companion names for this session; undefined without any. One of another session says only that
-   * something was written a moment ago: the answer to a save may come after that of the log-in that replaced its session.
-   */
-  writtenVersion ({ companions }: Arrival, key: string): number | undefined {
-    const matches = companions.map(companion => COMPANION.exec(companion)).filter(match => match !== null)
-    if (matches.length === 0) return undefined
-    return Math.max(0, ...matches.filter(([, name]) => name === key.slice(0, NAMING_LENGTH)).map(([, , version]) => Number(version)))
+  /** What the companions of a request say of the session of its token. */
+  traces ({ companions }: Arrival, key: string): Traces {
+    const { tokens, now } = this.#settings
+    return readCompanions(tokens, companions, key, now() / 1000, this.#companionLife)
   }
 
   /** `life`: seconds for which the browser keeps the cookie; undefined until it ends, 0 to clear. */
@@ -73,36 +73,57 @@ export class Transport {
     this.keepFromCaches(reply)
   }
 
-  sendCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, key: string, version: number): void {
-    const value = `${key.slice(0, NAMING_LENGTH)}.${version}`
-    const { header } = this.#settings
-    if (way === 'header' && header !== undefined) reply.header(header + COMPANION_SUFFIX, value)
-    else this.#setCookie(request, reply, cookie, cookie.name + COMPANION_SUFFIX, value, COMPANION_LIFE)
-    this.keepFromCaches(reply)
+  /** For the moment in which reads may lag; where the last activity is told, for as long as the token. */
+  sendCompanion (
+    request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, key: string, version: number,
+    activity?: { readonly at: number, readonly life: number | undefined }
+  ): void {
+    // A renewal, or an answer that was long in the making, may come after that to a later write: what that told is not taken back.
+    const latest = Math.max(version, this.#versions.last(key) ?? 0)
+    this.#versions.note(key, latest)
+    const value = writeCompanion(this.#settings.tokens, key, latest, activity?.at)
+    this.#setCompanion(request, reply, way, cookie, value, activity === undefined ? this.#companionLife : activity.life)
+  }
+
+  clearCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings): void {
+    this.#setCompanion(request, reply, way, cookie, '', 0)
   }
 
   /** Tells caches that the answer depends on the token, by whichever way it may come. */
   vary (reply: FastifyReply): void {
-    const { header, usesCookie } = this.#settings
-    const fields = [...usesCookie ? ['Cookie'] : [], ...header === undefined ? [] : [header]]
     const present = reply.getHeader('vary')
-    reply.header('vary', append(Array.isArray(present) ? present.join(', ') : String(present ?? ''), fields))
+    if (present === undefined) reply.header('vary', this.#vary.join(', '))
+    else reply.header('vary', append(Array.isArray(present) ? present.join(', ') : String(present), this.#vary))
   }
 
   /** The good ones among the tokens that are presented. */
   #check (fromHeader: string, fromCookies: readonly string[]): CheckedToken[] {
     const { tokens } = this.#settings
-    const checked = fromHeader === '' ? [] : [tokens.check(fromHeader)]
-    // A bad header is not made up for by a cookie: the header wins.
-    if (checked[0] === null) return []
-    for (const token of new Set(fromCookies)) checked.push(tokens.check(token))
-    return checked.filter(token => token !== null)
+    const good: CheckedToken[] = []
+    if (fromHeader !== '') {
+      const checked = tokens.check(fromHeader)
+      // A bad header is not made up for by a cookie: the header wins.
+      if (checked === null) return good
+      good.push(checked)
+    }
+    for (const token of fromCookies.length < 2 ? fromCookies : new Set(fromCookies)) {
+      const checked = tokens.check(token)
+      if (checked !== null) good.push(checked)
+    }
+    return good
   }
 
   #readCompanions (headers: IncomingHttpHeaders, way: Way): readonly string[] {
     const { header, cookie: { name } } = this.#settings
     if (way === 'header' && header !== undefined) return [String(headers[header + COMPANION_SUFFIX] ?? '')]
     return readCookie(headers.cookie ?? '', name + COMPANION_SUFFIX)
+  }
+
+  #setCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, value: string, life: number | undefined): void {
+    const { header } = this.#settings
+    if (way === 'header' && header !== undefined) reply.header(header + COMPANION_SUFFIX, value)
+    else this.#setCookie(request, reply, cookie, cookie.name + COMPANION_SUFFIX, value, life)
+    this.keepFromCaches(reply)
   }
 
   #setCookie (request: FastifyRequest, reply: FastifyReply, cookie: CookieSettings, name: string, value: string, life: number | undefined): void {

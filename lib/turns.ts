@@ -4,6 +4,8 @@ export interface Turn {
   ask<T> (question: () => T | Promise<T>): Promise<T>
 }
 
+const NOW: Promise<unknown> = Promise.resolve()
+
 /**
  * The acts of one session run one after the other, in the order in which they were called, awaited or not. An act that asks
  * the application for something may be waiting for an act that the application calls in its answer, which would wait for
@@ -12,9 +14,9 @@ export interface Turn {
 export class Turns {
   readonly #longestQuestion: number
   /** When the next act may begin. */
-  #free: Promise<unknown> = Promise.resolve()
+  #free: Promise<unknown> = NOW
   /** When all acts that were called have ended. */
-  #ended: Promise<unknown> = Promise.resolve()
+  #ended: Promise<unknown> = NOW
   #acts = 0
   /** Lets others go ahead of the act for which the application is being called at this very moment. */
   #letGo: (() => void) | undefined
@@ -42,12 +44,6 @@ export class Turns {
     // Without the answers, which would pile up on a socket that stays open.
     this.#ended = Promise.all([this.#ended, ended]).then(nothing)
     return await done
-  }
-
-  /** Runs an act when all others have ended. */
-  async takeLast<T> (act: () => Promise<T>): Promise<T> {
-    if (!this.isFree) await this.idle()
-    return await this.take(act)
   }
 
   /** Resolves when no act is under way. */

@@ -1,7 +1,8 @@
 import type { StoredValue } from '../types/repository.js'
 import { isSameEncoded, type Form } from './form.js'
+import { LazyMap, LazySet } from './lazy.js'
 import { assertKey } from './names.js'
-import { isPlainObject } from './plain.js'
+import { isEmptyContainer, isMutable } from './plain.js'
 
 /** A value in its decoded form, and whether it was assigned, not only read. */
 interface Held {
@@ -23,6 +24,9 @@ export interface ValueChanges {
   readonly delete: readonly string[]
 }
 
+const NOTHING_STORED: ReadonlyMap<string, StoredValue> = new Map()
+const NO_CHANGES: ValueChanges = { set: NOTHING_STORED, delete: [] }
+
 /**
  * The values of one session over what is stored: decoded when first asked for, encoded only when they may have changed.
  * A value may have changed when it was assigned, or when it is an object that the application has in hand.
@@ -31,16 +35,16 @@ export class Values {
   form: Form
   #stored: ReadonlyMap<string, StoredValue>
   /** Stored values out of their envelopes, once they were asked for. */
-  readonly #unwrapped = new Map<string, { readonly stored: StoredValue, readonly encoded: StoredValue }>()
-  readonly #held = new Map<string, Held>()
-  readonly #deleted = new Set<string>()
+  readonly #unwrapped = new LazyMap<string, { readonly stored: StoredValue, readonly encoded: StoredValue }>()
+  readonly #held = new LazyMap<string, Held>()
+  readonly #deleted = new LazySet<string>()
   /** Keys of which it is not known whether they are stored as they were tried. */
-  readonly #doubted = new Set<string>()
+  readonly #doubted = new LazySet<string>()
 
   /** Keys of which it is not known what is stored: assigning or deleting is a change then, whatever the value. */
-  readonly #unsure = new Set<string>()
+  readonly #unsure = new LazySet<string>()
 
-  constructor (form: Form, stored: ReadonlyMap<string, StoredValue> = new Map()) {
+  constructor (form: Form, stored = NOTHING_STORED) {
     this.form = form
     this.#stored = stored
   }
@@ -98,18 +102,21 @@ export class Values {
 
   /** What is worth a session: anything but empty objects and arrays, which plugins put there to find them later. */
   hasSubstance (): boolean {
+    if (this.#stored.size === 0 && this.#held.size === 0) return false
     return this.keys().some(key => !isEmptyContainer(this.get(key)))
   }
 
   changes (): ValueChanges {
-    const set = new Map<string, StoredValue>()
-    const deleted: string[] = []
-    for (const key of new Set([...this.#held.keys(), ...this.#deleted, ...this.#doubted])) {
+    let changes: { set: Map<string, StoredValue>, delete: string[] } | undefined
+    const isPlain = this.#deleted.size === 0 && this.#doubted.size === 0
+    for (const key of isPlain ? this.#held.keys() : new Set([...this.#held.keys(), ...this.#deleted.values(), ...this.#doubted.values()])) {
       const pending = this.pending(key)
-      if (pending?.encoded !== undefined) set.set(key, pending.encoded)
-      else if (pending !== undefined) deleted.push(key)
+      if (pending === undefined) continue
+      changes ??= { set: new Map(), delete: [] }
+      if (pending.encoded !== undefined) changes.set.set(key, pending.encoded)
+      else changes.delete.push(key)
     }
-    return { set, delete: deleted }
+    return changes ?? NO_CHANGES
   }
 
   /** What is to be written under a key, `encoded` undefined where it is to be deleted; undefined where nothing is. */
@@ -179,7 +186,7 @@ export class Values {
     const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
     for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
     // Not known there either: what was assigned since is written, and not taken anew from the record.
-    values.doubt([...this.#doubted, ...[...this.#unsure].filter(key => this.pending(key) !== undefined)])
+    values.doubt([...this.#doubted.values(), ...[...this.#unsure.values()].filter(key => this.pending(key) !== undefined)])
     return values
   }
 
@@ -189,7 +196,7 @@ export class Values {
     const known = this.#unwrapped.get(key)
     if (known?.stored === stored) return known.encoded
     const encoded = this.form.unwrap(key, stored)
-    this.#unwrapped.set(key, { stored, encoded })
+    if (encoded !== stored) this.#unwrapped.set(key, { stored, encoded })
     return encoded
   }
 
@@ -201,14 +208,4 @@ export class Values {
       return false
     }
   }
-}
-
-function isMutable (value: unknown): boolean {
-  return typeof value === 'object' && value !== null
-}
-
-function isEmptyContainer (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (Array.isArray(value)) return value.length === 0
-  return isPlainObject(value) && Object.keys(value).length === 0
 }

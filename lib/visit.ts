@@ -8,7 +8,7 @@ import { Losses, UNWRITABLE } from './losses.js'
 import { assertKey } from './names.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
-import { contentOf, type Delivery, type Keep, type Plan } from './plan.js'
+import { contentOf, withActivity, type Delivery, type Keep, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
 import { Turns } from './turns.js'
 import { assign, type Ask, type Updater } from './updater.js'
@@ -103,7 +103,7 @@ export class Visit implements Acts {
       const { repository, settings } = this.#tools
       const present = await repository.load(record.key, true)
       if (goneReason(present, settings, this.#now()) !== undefined) this.state.failed = true
-      this.state.adopt(id, assertAlive(present, record.key, settings, this.#now()))
+      this.state.adopt(id, withActivity(assertAlive(present, record.key, settings, this.#now()), record.lastSeenAt))
     })
   }
 
@@ -118,20 +118,24 @@ export class Visit implements Acts {
    * finds its session ended writes nothing and is no failure of the visitor's: it is told to the log.
    */
   async settle (dropped: boolean): Promise<void> {
-    await this.#turns.takeLast(async () => {
-      if (this.state.status === 'settled') return
-      const plan = this.#losses.takeLastPlan(this.state, this.#now(), dropped)
-      const content = contentOf(plan)
-      if (dropped || this.#losses.isAbandoned(content)) this.#losses.tell(content)
-      else if (plan.kind === 'create' && this.#isSuperseded) this.#drop(content, this.#ended)
-      else await this.#finish(plan, content)
-    })
+    // What a handler does right after reply.send() counts yet.
+    await null
+    while (this.isBusy) await this.idle()
+    if (this.state.status === 'settled') return
+    const plan = this.#losses.takeLastPlan(this.state, this.#now(), dropped)
+    // Most requests: it takes no turn to do nothing.
+    if (plan.kind === 'nothing') return
+    const content = contentOf(plan)
+    if (dropped || this.#losses.isAbandoned(content)) this.#losses.tell(content)
+    else if (plan.kind === 'create' && this.#isSuperseded) this.#drop(content, this.#ended)
+    else await this.#turns.take(async () => { await this.#finish(plan, content) })
   }
 
+  /** Whether an act is under way. */
+  get isBusy (): boolean { return !this.#turns.isFree }
+
   /** Resolves when no act is under way. */
-  async idle (): Promise<void> {
-    await this.#turns.idle()
-  }
+  async idle (): Promise<void> { await this.#turns.idle() }
 
   /** Whether there are changes that nobody will write and nobody was told of; `inPlace` looks into objects too. */
   isUnsaved (inPlace: boolean): boolean {

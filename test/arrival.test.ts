@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
 import { Signer } from '@fastify/cookie'
-import type { InjectOptions, LightMyRequestResponse as Answer } from 'fastify'
-import { addRoutes, setStage, type Stage, type StageOptions } from './support/app.js'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse as Answer } from 'fastify'
+import { addRoutes, type Stage, type StageOptions } from './support/app.js'
 import { startDynalite } from './support/engines.js'
+import { setInstances } from './support/matrix.js'
 import type { Gate } from './support/proxy.js'
 import { setCookieNames, type Visitor } from './support/visitor.js'
 
@@ -47,34 +48,39 @@ const ACTS: readonly Act[] = [
 
 const NAVIGATION: Act = { name: 'a navigation under an old secret', request: fetched('navigate'), has: 'an old secret' }
 
-type Going = () => Promise<Answer>
+/** Sends a request, to the first process unless told otherwise. */
+type Going = (app?: FastifyInstance) => Promise<Answer>
+
+/** Three processes; the clock, the proxy and the log are those of the first. */
+interface Places extends Stage { readonly elsewhere: FastifyInstance, readonly all: readonly Stage[] }
 interface Pair { readonly ofAct: Answer, readonly ofOther: Answer }
 
 /** Lets two requests run in an order at the table. */
-type Order = (stage: Stage, act: Going, other: Going, write: Act['write']) => Promise<Pair>
+type Order = (stage: Places, act: Going, other: Going, write: Act['write']) => Promise<Pair>
 
 /** Where the other request runs, from its beginning to its end. */
 const OVERTAKEN: Readonly<Record<string, Order>> = {
-  'before it reads': async ({ proxy }, act, other) => await overtake(proxy.gate('GetItem'), act, other),
-  'between its read and its write': async ({ proxy }, act, other, write) =>
-    await overtake(write === undefined ? proxy.gate('GetItem', 'after') : proxy.gate(write), act, other),
-  'between its write and its answer': async ({ proxy }, act, other, write) => {
-    if (write !== undefined) return await overtake(proxy.gate(write, 'after'), act, other)
+  'before it reads': async ({ proxy, elsewhere }, act, other) => await overtake(elsewhere, proxy.gate('GetItem'), act, other),
+  'between its read and its write': async ({ proxy, elsewhere }, act, other, write) =>
+    await overtake(elsewhere, write === undefined ? proxy.gate('GetItem', 'after') : proxy.gate(write), act, other),
+  'between its write and its answer': async ({ proxy, elsewhere }, act, other, write) => {
+    if (write !== undefined) return await overtake(elsewhere, proxy.gate(write, 'after'), act, other)
     return { ofAct: await act(), ofOther: await other() }
   }
 }
 
 /** The other way round: the log-in has read, or has written its new record, before the act comes and goes. */
 const OVERTAKING: Readonly<Record<string, Order>> = {
-  'while the log-in has read': async ({ proxy }, act, logIn) => turn(await overtake(proxy.gate('PutItem'), logIn, act)),
-  'while the log-in has put its new record': async ({ proxy }, act, logIn) => turn(await overtake(proxy.gate('UpdateItem'), logIn, act))
+  'while the log-in has read': async ({ proxy, elsewhere }, act, logIn) => turn(await overtake(elsewhere, proxy.gate('PutItem'), logIn, act)),
+  'while the log-in has put its new record': async ({ proxy, elsewhere }, act, logIn) => turn(await overtake(elsewhere, proxy.gate('UpdateItem'), logIn, act))
 }
 
-async function overtake (gate: Gate, held: Going, other: Going): Promise<Pair> {
+/** The other one runs in another process: in one, they would share a read. */
+async function overtake (elsewhere: FastifyInstance, gate: Gate, held: Going, other: Going): Promise<Pair> {
   const going = held()
   await Promise.race([gate.reached, going])
   if (!gate.isHolding) throw new Error('A request never came to its gate')
-  const ofOther = await other()
+  const ofOther = await other(elsewhere)
   gate.release()
   return { ofAct: await going, ofOther }
 }
@@ -97,8 +103,8 @@ async function beginSession (stage: Stage, has: Act['has'], twins: number): Prom
   return { ann, browsers }
 }
 
-function setUp (t: Test, options: StageOptions['session'] = { secrets: SECRETS }): Promise<Stage> {
-  return setStage(t, engine, {
+async function setUp (t: Test, options: StageOptions['session'] = { secrets: SECRETS }): Promise<Places> {
+  const all = await setInstances(t, engine, 3, {
     session: options,
     routes: app => {
       addRoutes(app)
@@ -118,11 +124,12 @@ function setUp (t: Test, options: StageOptions['session'] = { secrets: SECRETS }
       })
       app.post('/count', async request => ({ count: await request.session.update('count', count => (count ?? 0) + 1) }))
     }
-  })
+  }) as [Stage, Stage, Stage]
+  return { ...all[0], elsewhere: all[1].app, all }
 }
 
 function from (ann: Visitor, request: InjectOptions): Going {
-  return async () => await ann.send(request)
+  return async app => await ann.send(request, app)
 }
 
 /** Two answers arrive at a browser in one order, and at another in the other. */
@@ -187,7 +194,7 @@ t.test('a late answer to a save does not take from the log-in what tells that re
   const stage = await setUp(t)
   const { ann } = await beginSession(stage, undefined, 0)
   stage.proxy.staleReads = true
-  const { ofAct, ofOther } = await overtake(stage.proxy.gate('UpdateItem', 'after'), from(ann, SAVE), from(ann, LOG_IN))
+  const { ofAct, ofOther } = await overtake(stage.elsewhere, stage.proxy.gate('UpdateItem', 'after'), from(ann, SAVE), from(ann, LOG_IN))
   ann.receive(ofOther)
   ann.receive(ofAct)
   t.same((await ann.get('/me')).json().data, { userId: 'u-42' })
@@ -201,9 +208,11 @@ t.test('a log-in, a save and a read at once: six orders at the table, and six of
     const requests = { 'log-in': LOG_IN, save: SAVE, read: READ }
     const held: Array<{ gate: Gate, answer: Promise<Answer> }> = []
     const answers = new Map<string, Answer>()
-    for (const name of atTable) {
-      const gate = stage.proxy.gate('GetItem', 'after')
-      held.push({ gate, answer: ann.send(requests[name]) })
+    for (const [index, name] of atTable.entries()) {
+      // Each in a process of its own, so that each has a read of its own.
+      const { proxy, app } = stage.all[index] as Stage
+      const gate = proxy.gate('GetItem', 'after')
+      held.push({ gate, answer: ann.send(requests[name], app) })
       await gate.reached
     }
     for (const [index, { gate, answer }] of held.entries()) {
@@ -230,7 +239,7 @@ t.test('of two requests that regenerate one session one wins; the other answers 
       const stage = await setUp(t)
       const { ann, browsers } = await beginSession(stage, undefined, 2)
       const name = `${String(second.url)} overtakes ${String(first.url)} ${where}`
-      const pair = await overtake(stage.proxy.gate(action, side), from(ann, first), from(ann, second))
+      const pair = await overtake(stage.elsewhere, stage.proxy.gate(action, side), from(ann, first), from(ann, second))
       const { ofAct: loser, ofOther: winner } = pair
       t.same([winner.statusCode, loser.statusCode, loser.json().code], [200, 409, 'FST_DYNAMODB_SESSION_CONFLICT'], name)
       t.same(setCookieNames(loser), [])
@@ -244,11 +253,14 @@ t.test('of two requests that regenerate one session one wins; the other answers 
 t.test('of many requests that regenerate one session at once, one wins', async t => {
   const stage = await setUp(t)
   const { ann } = await beginSession(stage, undefined, 0)
-  const gates = Array.from({ length: 5 }, () => stage.proxy.gate('GetItem', 'after'))
-  const going = gates.map(async (_, index) => await ann.send(index % 2 === 0 ? LOG_IN : RENEW))
-  await Promise.all(gates.map(async gate => await gate.reached))
-  for (const gate of gates) gate.release()
+  stage.proxy.take()
+  // They share one read.
+  const gate = stage.proxy.gate('GetItem', 'after')
+  const going = Array.from({ length: 5 }, async (_, index) => await ann.send(index % 2 === 0 ? LOG_IN : RENEW))
+  await gate.reached
+  gate.release()
   const answers = await Promise.all(going)
+  t.same(stage.proxy.takeCalls().filter(({ action, input }) => action === 'GetItem' && input['ConsistentRead'] === false).length, 1)
   t.same(answers.map(answer => answer.statusCode).sort(), [200, 409, 409, 409, 409])
   t.equal(answers.filter(sendsToken).length, 1)
   for (const answer of answers) ann.receive(answer)
@@ -271,9 +283,9 @@ t.test('a second log-in that reads after the first has ended begins a session of
 t.test('a log-out and another request with the old token: the jar ends without a token, in every order', async t => {
   const stage = await setUp(t)
   const overtaking: Record<string, Order> = {
-    'while the log-out has read': async ({ proxy }, act, logOut) => turn(await overtake(proxy.gate('DeleteItem'), logOut, act)),
-    'while the answer of the log-out is on its way': async ({ proxy }, act, logOut) =>
-      turn(await overtake(proxy.gate('DeleteItem', 'after'), logOut, act))
+    'while the log-out has read': async ({ proxy, elsewhere }, act, logOut) => turn(await overtake(elsewhere, proxy.gate('DeleteItem'), logOut, act)),
+    'while the answer of the log-out is on its way': async ({ proxy, elsewhere }, act, logOut) =>
+      turn(await overtake(elsewhere, proxy.gate('DeleteItem', 'after'), logOut, act))
   }
   // First data of a request whose session has ended before it reads begins a session, as that of any visitor does.
   const beginsAnew = (act: Act, where: string): boolean =>
@@ -313,7 +325,7 @@ t.test('a log-in and a log-out at once: nobody is signed in at the end, in every
     ] as const) {
       const stage = await setUp(t)
       const { ann, browsers } = await beginSession(stage, undefined, 2)
-      const { ofAct, ofOther } = await overtake(stage.proxy.gate(action, side), from(ann, logIn), from(ann, LOG_OUT))
+      const { ofAct, ofOther } = await overtake(stage.elsewhere, stage.proxy.gate(action, side), from(ann, logIn), from(ann, LOG_OUT))
       t.same([ofAct.statusCode, ofOther.statusCode], [status, 200], `the log-out overtakes the log-in ${where}`)
       t.equal(sendsToken(ofAct), status === 200)
       for (const { browser, title } of arrive(browsers, { ofAct, ofOther })) t.same((await browser.get('/me')).json(), { data: {} }, title)
@@ -324,8 +336,8 @@ t.test('a log-in and a log-out at once: nobody is signed in at the end, in every
 
 t.test('by header: the client that takes the token of each answer ends with the new one, and with none after a log-out', async t => {
   const stage = await setUp(t, { secrets: SECRETS, header: 'x-session' })
-  const send = async (token: string, request: InjectOptions): Promise<Answer> =>
-    await stage.app.inject({ ...request, headers: token === '' ? {} : { 'x-session': token } })
+  const send = async (token: string, request: InjectOptions, app = stage.app): Promise<Answer> =>
+    await app.inject({ ...request, headers: token === '' ? {} : { 'x-session': token } })
   const lastOf = (token: string, ...answers: Answer[]): string =>
     answers.reduce((last, { headers }) => String(headers['x-session'] ?? last), token)
   for (const other of [LOG_IN, LOG_OUT]) {
@@ -334,7 +346,7 @@ t.test('by header: the client that takes the token of each answer ends with the 
         // A log-out that came first leaves nothing, so what comes later begins a session of its own.
         if (other === LOG_OUT && act.adds !== undefined && where === 'before it reads') continue
         const token = lastOf('', await send('', FILL))
-        const [going, goingOther] = [act.request, other].map(request => async () => await send(token, request)) as [Going, Going]
+        const [going, goingOther] = [act.request, other].map(request => async (app?: FastifyInstance) => await send(token, request, app)) as [Going, Going]
         const { ofAct, ofOther } = await order(stage, going, goingOther, act.write)
         t.equal(ofAct.headers['x-session'], undefined, `${act.name}, ${String(other.url)} ${where}`)
         for (const last of [lastOf(token, ofAct, ofOther), lastOf(token, ofOther, ofAct)]) {
@@ -351,7 +363,7 @@ t.test('not promised: two first requests without a cookie make two sessions, bot
   for (const [title, second] of [['data', SAVE], ['a log-in', LOG_IN]] as const) {
     const ann = stage.visitor()
     const browsers = [stage.visitor(), stage.visitor()]
-    const { ofAct, ofOther } = await overtake(stage.proxy.gate('PutItem'), from(ann, FILL), from(ann, second))
+    const { ofAct, ofOther } = await overtake(stage.elsewhere, stage.proxy.gate('PutItem'), from(ann, FILL), from(ann, second))
     const dataOf = new Map<Answer, object>([[ofAct, { cart: ['apple'] }], [ofOther, second === LOG_IN ? { userId: 'u-42' } : { count: 1 }]])
     for (const { browser, last } of arrive(browsers, { ofAct, ofOther })) {
       t.same((await browser.get('/me')).json(), { id: last.json().id, data: dataOf.get(last), version: 1 }, title)

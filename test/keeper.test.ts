@@ -1,14 +1,18 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import t from 'tap'
+import type { Traces } from '../lib/companion.js'
 import { Keeper } from '../lib/keeper.js'
 import { resolveOptions } from '../lib/options.js'
 import { openStored, Remarks, setKeeper } from './support/memory.js'
 import { memoryRepository } from '../testing/index.js'
 
+/** What a companion says that was sent with a write. */
+const wrote = (version: number): Traces => ({ version, activeAt: undefined, isOutdated: false })
+
 t.test('a living session is opened by one read', async t => {
   const stage = setKeeper()
   const { id, key } = await openStored(stage)
-  const { visit, ended } = await stage.keeper.open(id, key, stage.log, 1)
+  const { visit, ended } = await stage.keeper.open(id, key, stage.log, wrote(1))
   t.equal(ended, undefined)
   t.same(visit.session.data(), { a: 1 })
   t.same(stage.repository.take(), ['load'])
@@ -35,16 +39,16 @@ t.test('a read that lags behind what the visitor knows is repeated, strongly, on
   const stage = setKeeper()
   const { id, key } = await openStored(stage)
   stage.repository.meet('load', () => null)
-  t.equal((await stage.keeper.open(id, key, stage.log, 1)).ended, undefined)
+  t.equal((await stage.keeper.open(id, key, stage.log, wrote(1))).ended, undefined)
   t.same(stage.repository.take(), ['load', 'load'])
-  t.equal((await stage.keeper.open(id, key, stage.log, 999)).ended, undefined, 'a forged version cannot lock anybody out')
+  t.equal((await stage.keeper.open(id, key, stage.log, wrote(999))).ended, undefined, 'a forged version cannot lock anybody out')
   t.same(stage.repository.take(), ['load', 'load'])
 })
 
 t.test('with consistentRead there is nothing to repeat', async t => {
   const stage = setKeeper({ consistentRead: true })
   const { id } = await openStored(stage)
-  await stage.keeper.open(id, 'no such key', stage.log, 5)
+  await stage.keeper.open(id, 'no such key', stage.log, wrote(5))
   t.same(stage.repository.take(), ['load'])
 })
 

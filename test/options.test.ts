@@ -32,7 +32,7 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   idleTimeout: [...NOT_SECONDS, 0, 0.999],
   absoluteTimeout: [...NOT_SECONDS, 0, 0.999],
   reissueTime: [...NOT_SECONDS, false],
-  idleTracking: ['cookie', '', null, true, {}],
+  idleTracking: ['', 'Cookie', null, true, {}],
   cookie: [null, true, 'name', 1, [], () => {}],
   header: [...NOT_TEXT, '', 'x session', 'x-session:', 'x\r\nsession', 'é', 'Cookie', 'set-cookie', '__proto__', 'Content-Type', 'constructor', 'ETag', 'Location'],
   secrets: [null, 0, true, {}, '', [], [''], [SECRET, ''], [SECRET, 1], [[SECRET]], new Array(1), Buffer.from(SECRET)],
@@ -48,6 +48,8 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   timeout: [...NOT_SECONDS, false, 0, 901],
   readFailure: ['blank', '', null, true, {}],
   saveOnServerError: NOT_BOOLEAN,
+  batchReads: NOT_BOOLEAN,
+  cache: [null, true, 1, 'ttl', [], () => {}],
   verify: NOT_BOOLEAN,
   createTable: [null, 0, 'true', [], { Tags: [() => {}] }],
   sessionName: [...NOT_TEXT, '', '1st', '_session', 'my session', 'my-session', 'x'.repeat(65), '__proto__', 'v'],
@@ -64,7 +66,7 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   idleTimeout: [1, 1.5, false],
   absoluteTimeout: [1, 1.5, false, 31_536_000],
   reissueTime: [0, 0.5, 7199],
-  idleTracking: ['table'],
+  idleTracking: ['table'], // 'cookie' has conditions of its own
   cookie: [{}, { name: 'sid' }],
   header: ['x-session', 'Authorization'],
   secrets: [SECRET, [SECRET], [SECRET, 'older']],
@@ -79,6 +81,8 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   timeout: [0.001, 0.5, 900],
   readFailure: ['error', 'anonymous'],
   saveOnServerError: [true, false],
+  batchReads: [true, false],
+  cache: [false, { ttl: 0.001, max: 1 }, { ttl: 10, max: 1_000_000 }, { ttl: 1.5, max: 100 }],
   verify: [true, false],
   createTable: [true, false, {}, { ProvisionedThroughput: { ReadCapacityUnits: 1, WriteCapacityUnits: 1 } }],
   sessionName: ['admin', 'A', 'admin_2', 'x'.repeat(64)],
@@ -148,7 +152,7 @@ t.test('an option that nobody knows is refused with the nearest known name', asy
 })
 
 t.test('options that the product does not have are unknown, and none is taken for another', async t => {
-  for (const name of ['batchReads', 'cache', 'indexKeys', 'userIndex', 'importFrom', 'ttl', 'prefix']) {
+  for (const name of ['indexKeys', 'userIndex', 'importFrom', 'ttl', 'prefix']) {
     t.throws(() => resolveWith(name, true), { code: UNKNOWN, message: `Unknown option "${name}". Known are table, ` })
   }
 })
@@ -167,6 +171,15 @@ t.test('options without a prototype are options, and names of the prototype are 
   t.equal(({} as Record<string, unknown>)['verify'], undefined)
 })
 
+t.test('the last activity is kept in a cookie only where it is signed and the session ends without it', async t => {
+  const secrets = 'a secret that is long enough to sign with'
+  t.equal(resolveOptions({ table, secrets, idleTracking: 'cookie' }).idleTracking, 'cookie')
+  const refused = (options: object) => t.throws(() => resolveOptions({ table, idleTracking: 'cookie', ...options }), { code: 'FST_DYNAMODB_SESSION_BAD_OPTION', message: /idleTracking/ })
+  refused({})
+  refused({ secrets, absoluteTimeout: false })
+  t.ok(resolveOptions({ table, idleTracking: 'table', absoluteTimeout: false }))
+})
+
 t.test('what is left out has its default', async t => {
   const settings = resolveOptions({ table })
   const { tokens, formats, envelope, ...plain } = settings
@@ -175,6 +188,7 @@ t.test('what is left out has its default', async t => {
     client: {},
     idleTimeout: 7200,
     absoluteTimeout: 43_200,
+    idleTracking: 'table',
     reissueTime: 720,
     cookie: { name: '__Host-id', path: '/', secure: true, httpOnly: true, sameSite: 'lax' },
     usesCookie: true,
@@ -185,6 +199,8 @@ t.test('what is left out has its default', async t => {
     timeout: 3,
     readFailure: 'error',
     saveOnServerError: false,
+    batchReads: true,
+    cache: false,
     verify: true,
     createTable: false,
     sessionName: 'session',
@@ -217,6 +233,7 @@ t.test('what is given counts', async t => {
     timeout: 0.5,
     readFailure: 'anonymous',
     saveOnServerError: true,
+    batchReads: false,
     verify: false,
     createTable: true,
     sessionName: 'admin',
@@ -228,6 +245,7 @@ t.test('what is given counts', async t => {
     client,
     idleTimeout: 60.5,
     absoluteTimeout: false,
+    idleTracking: 'table',
     reissueTime: 6.05,
     cookie: { name: 'sid', path: '/', secure: true, httpOnly: true, sameSite: 'lax', maxAge: 60 },
     usesCookie: true,
@@ -238,6 +256,8 @@ t.test('what is given counts', async t => {
     timeout: 0.5,
     readFailure: 'anonymous',
     saveOnServerError: true,
+    batchReads: false,
+    cache: false,
     verify: false,
     createTable: {},
     sessionName: 'admin',
@@ -248,6 +268,25 @@ t.test('what is given counts', async t => {
   t.equal(formats.preferred, nativeFormat)
   t.equal(resolveOptions({ table, format: codec }).formats.preferred.name, 'text')
   t.equal(envelope.wrap(LONG, PLACE), LONG)
+})
+
+t.test('a cache has a time of ten seconds at most and room for one session at least, both named, and nothing else', async t => {
+  const cache = { ttl: 1, max: 10 }
+  const settings = resolveOptions({ table, cache })
+  t.strictSame(settings.cache, cache)
+  t.ok(Object.isFrozen(settings.cache))
+  cache.ttl = 99
+  t.strictSame(settings.cache, { ttl: 1, max: 10 }, 'it is copied')
+  for (const ttl of [undefined, null, '1', true, 0, -1, 10.001, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.throws(() => resolveOptions({ table, cache: { max: 10, ttl } }), { code: BAD, message: 'Option "cache.ttl" must be seconds, more than 0 and at most 10.' }, String(ttl))
+  }
+  for (const max of [undefined, null, '1', true, 0, -1, 1.5, 1_000_001, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.throws(() => resolveOptions({ table, cache: { ttl: 1, max } }), { code: BAD, message: 'Option "cache.max" must be a whole number of sessions from 1 to 1000000.' }, String(max))
+  }
+  t.throws(() => resolveOptions({ table, cache: { ttl: 1, max: 1, maxx: 1 } }), { code: UNKNOWN, message: 'Unknown option "cache.maxx". Did you mean "cache.max"?' })
+  t.throws(() => resolveOptions({ table, cache: { ttl: 1, max: 1, allowStale: true } }), { code: UNKNOWN, message: 'Unknown option "cache.allowStale". Known are ttl, max.' })
+  t.throws(() => resolveOptions({ table, cache: { ttl: 1, max: 1 }, consistentRead: true }), { code: BAD, message: 'Option "cache" goes without "consistentRead"' })
+  t.doesNotThrow(() => resolveOptions({ table, cache: false, consistentRead: true }))
 })
 
 t.test('keys and compression make the envelope of values', async t => {

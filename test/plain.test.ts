@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { classOf, isPlainObject, refuse } from '../lib/plain.js'
+import { classOf, isEmptyContainer, isMutable, isPlainObject, refuse } from '../lib/plain.js'
 
 t.test('object literals and objects without prototype are plain, of any realm', async t => {
   t.ok(isPlainObject({}))
@@ -26,4 +26,14 @@ t.test('a class is named, where it has a name', async t => {
 
 t.test('a refusal tells what a value holds and what to do', async t => {
   t.throws(() => refuse('a function', 'store plain data'), new TypeError('it holds a function; store plain data'))
+})
+
+t.test('empty are objects and arrays without a member, and nothing else', async t => {
+  for (const value of [{}, [], Object.create(null)]) t.ok(isEmptyContainer(value))
+  for (const value of [{ a: undefined }, [undefined], new Map(), new Date(0), '', 0, false, null, undefined]) t.notOk(isEmptyContainer(value))
+})
+
+t.test('what can change in place is an object', async t => {
+  for (const value of [{}, [], new Date(0)]) t.ok(isMutable(value))
+  for (const value of ['a', 1, true, null, undefined, 1n]) t.notOk(isMutable(value))
 })

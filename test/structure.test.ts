@@ -14,12 +14,12 @@ const ORDER = [
   'testing/index', 'testing/contract', 'testing/writing', 'testing/expecting', 'testing/records', 'testing/memory',
   'index',
   'lib/start', 'lib/lifecycle', 'lib/answer', 'lib/seat', 'lib/manager', 'lib/keeper',
-  'lib/visit', 'lib/table', 'lib/transport', 'lib/writer', 'lib/renewals', 'lib/updater', 'lib/queue', 'lib/losses', 'lib/turns', 'lib/face',
+  'lib/visit', 'lib/table', 'lib/reads', 'lib/cache', 'lib/transport', 'lib/writer', 'lib/renewals', 'lib/updater', 'lib/queue', 'lib/losses', 'lib/turns', 'lib/face',
   'lib/options', 'lib/checks', 'lib/session', 'lib/plan', 'lib/own', 'lib/values', 'lib/form', 'lib/envelope', 'lib/attribute', 'lib/seal',
   'lib/codec', 'lib/native', 'lib/json',
-  'lib/client', 'lib/repository', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
-  'lib/cookie', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline',
-  'lib/plain', 'lib/names', 'lib/errors'
+  'lib/client', 'lib/wire', 'lib/connections', 'lib/repository', 'lib/batch', 'lib/calls', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
+  'lib/cookie', 'lib/companion', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline', 'lib/stop',
+  'lib/plain', 'lib/names', 'lib/lazy', 'lib/beside', 'lib/errors'
 ]
 
 /** A format is declared where formats are chosen, and made below: the one type that goes up. */
@@ -30,11 +30,13 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'fastify-plugin': ['index'],
   '@aws-sdk/client-dynamodb': ['lib/client', 'lib/repository', 'lib/table'],
   '@aws-sdk/util-dynamodb': ['lib/native'],
+  undici: ['lib/wire'],
   'node:crypto': ['lib/seal', 'lib/token'],
   'node:stream/consumers': ['lib/client'],
   'node:zlib': ['lib/client', 'lib/envelope'],
   '@fastify/cookie': ['lib/token'],
   cookie: ['lib/cookie'],
+  'lru-cache': ['lib/cache'],
   vary: ['lib/transport'],
   'fastest-levenshtein': ['lib/options'],
   '@fastify/error': ['lib/errors'],
@@ -178,7 +180,7 @@ t.test('shipped code has no any, no silenced compiler, no silenced coverage or l
 
 t.test('nothing names a machine, a registry or unfinished work', async t => {
   const files = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'index.ts', '.ci/run', 'package.json',
-    ...['lib', 'types', 'testing', 'test', 'demo', 'examples', 'scripts', 'docs'].flatMap(filesIn)]
+    ...['lib', 'types', 'testing', 'test', 'demo', 'examples', 'scripts', 'docs', 'bench'].flatMap(filesIn)]
   // Written so that this file does not find itself.
   const MACHINE = new RegExp('(^|[^\\w.-])/(' + ['home', 'root', 'work', 'Users'].join('|') + ')/|https?://registry' + '\\.')
   const UNFINISHED = new RegExp('\\b(' + ['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|') + ')\\b')
@@ -198,7 +200,7 @@ function filesIn (folder: string): string[] {
 t.test('package.json ships the build and the documents, and leads every entry to a room', async t => {
   const { name, type, engines, files, exports, types, sideEffects, ...rest } = JSON.parse(read('package.json')) as Record<string, any>
   t.same([name, type, sideEffects, engines], ['fastify-dynamodb-session', 'module', false, { node: '>=20.19' }])
-  t.same(files, ['dist', 'docs', 'examples', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
+  t.same(files, ['dist', 'bench/results.md', 'bench/results.svg', 'docs', 'examples', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
   for (const file of ['README.md', 'LICENSE', ...files.slice(1)]) t.ok(existsSync(join(root, file)), file)
   t.equal(types, exports['.'].types)
   for (const [entry, room] of [['.', 'index'], ['./testing', 'testing/index']] as const) {

@@ -130,15 +130,15 @@ t.test('the secrets are those of the beginning, whatever becomes of the array', 
 
 t.test('nothing is hashed before the gate of length and alphabet', async t => {
   const tokens = new Tokens(32, [SECRET])
-  const { createHash, createHmac } = crypto
+  const { hash: digest, createHmac } = crypto
   let hashes = 0
   let signatures = 0
   t.teardown(() => {
-    Object.assign(crypto, { createHash, createHmac })
+    Object.assign(crypto, { hash: digest, createHmac })
     syncBuiltinESMExports()
   })
   Object.assign(crypto, {
-    createHash: (...args: Parameters<typeof createHash>) => { hashes++; return createHash(...args) },
+    hash: (...args: Parameters<typeof digest>) => { hashes++; return digest(...args) },
     createHmac: (...args: Parameters<typeof createHmac>) => { signatures++; return createHmac(...args) }
   })
   syncBuiltinESMExports()
@@ -153,6 +153,17 @@ t.test('nothing is hashed before the gate of length and alphabet', async t => {
   t.same([signatures, hashes], [1, 0], 'what looks like a token is worth a comparison')
   t.equal(tokens.keyOf(ID), KEY)
   t.same([signatures, hashes], [1, 1])
+})
+
+t.test('an id has one text only: of all signs in the last place, those whose spare bits are zero', async t => {
+  for (const bytes of [18, 16, 17]) {
+    const tokens = new Tokens(bytes, undefined)
+    const start = tokens.makeId().slice(0, -1)
+    const signs = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_']
+    const taken = signs.filter(sign => tokens.check(start + sign) !== null)
+    t.same(taken, signs.filter(sign => Buffer.from(start + sign, 'base64url').toString('base64url') === start + sign))
+    t.equal(taken.length, { 18: 64, 17: 16, 16: 4 }[bytes])
+  }
 })
 
 t.test('the stored key is the SHA-256 of the id, in base64url', async t => {

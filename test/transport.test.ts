@@ -115,7 +115,7 @@ t.test('a companion names the written version of its own session, and of another
   const key = hash(token)
   const naming = key.slice(0, 8)
   const versionOf = (value: string): number | undefined =>
-    transport.writtenVersion(transport.read({ cookie: `${COOKIE_NAME}=${token}; ${COOKIE_NAME}-v=${value}` }), key)
+    transport.traces(transport.read({ cookie: `${COOKIE_NAME}=${token}; ${COOKIE_NAME}-v=${value}` }), key).version
   t.equal(versionOf(`${naming}.1`), 1)
   t.equal(versionOf(`${naming}.999999999999999`), 999_999_999_999_999)
   const other = hash(makeToken()).slice(0, 8)
@@ -126,8 +126,8 @@ t.test('a companion names the written version of its own session, and of another
   }
   t.equal(versionOf(`${other}.7`), 0, 'its answer may have come after that of a log-in')
   t.equal(versionOf(`${other}.7; ${COOKIE_NAME}-v=${naming}.3`), 3)
-  t.equal(transport.writtenVersion(transport.read(cookieOf(token)), key), undefined, 'no companion')
-  t.equal(transport.writtenVersion(transport.read({}), key), undefined, 'no cookie')
+  t.equal(transport.traces(transport.read(cookieOf(token)), key).version, undefined, 'no companion')
+  t.equal(transport.traces(transport.read({}), key).version, undefined, 'no cookie')
 })
 
 t.test('the companion comes the way the token came', async t => {
@@ -136,9 +136,9 @@ t.test('the companion comes the way the token came', async t => {
   const key = hash(token)
   const [fromHeader, fromCookie] = [`${key.slice(0, 8)}.7`, `${key.slice(0, 8)}.5`]
   const companions = { 'x-session-v': fromHeader, cookie: `${COOKIE_NAME}=${token}; ${COOKIE_NAME}-v=${fromCookie}` }
-  t.equal(transport.writtenVersion(transport.read({ ...companions, 'x-session': token }), key), 7)
-  t.equal(transport.writtenVersion(transport.read(companions), key), 5)
-  t.equal(transport.writtenVersion(transport.read({ 'x-session': token }), key), undefined)
+  t.equal(transport.traces(transport.read({ ...companions, 'x-session': token }), key).version, 7)
+  t.equal(transport.traces(transport.read(companions), key).version, 5)
+  t.equal(transport.traces(transport.read({ 'x-session': token }), key).version, undefined)
 })
 
 t.test('a token is sent and cleared by cookie, its companion for ten seconds', async t => {

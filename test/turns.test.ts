@@ -23,7 +23,7 @@ t.test('acts run one after the other, in the order in which they were called, an
   const turns = new Turns(LONG)
   const { notes, act } = makeActs()
   const gate = makeGate()
-  const all = [turns.take(act('first', gate.passed)), turns.take(act('second')), turns.takeLast(act('third'))]
+  const all = [turns.take(act('first', gate.passed)), turns.take(act('second')), turns.take(act('third'))]
   await tick()
   t.same(notes, ['first begins'])
   gate.open()
@@ -180,28 +180,6 @@ t.test('an act that has let go and asks again lets go itself, and not the act th
     await Promise.all([other, later])
     t.same(notes.slice(3), ['running ends', 'later begins', 'later ends'])
   }
-})
-
-t.test('the last act waits for all that were called, those that let others go ahead too, and runs at once where there are none', async t => {
-  const turns = new Turns(LONG)
-  const { notes, act } = makeActs()
-  const gate = makeGate()
-  let last: Promise<unknown> | undefined
-  const outer = turns.take(async turn => {
-    await turn.ask(async () => {
-      last = turns.takeLast(act('last'))
-      await turns.take(act('called'))
-      await gate.passed
-    })
-    notes.push('outer ends')
-  })
-  await tick()
-  t.same(notes, ['called begins', 'called ends'])
-  gate.open()
-  await outer
-  await last
-  t.same(notes.slice(2), ['outer ends', 'last begins', 'last ends'])
-  t.equal(await turns.takeLast(act('alone')), 'alone')
 })
 
 t.test('idle is when no act is under way, nor one that was called meanwhile', async t => {

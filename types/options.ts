@@ -51,14 +51,23 @@ export interface Codec {
   decode (stored: string | Uint8Array): unknown
 }
 
+/** How long, and how many, sessions are used again without reading them again. */
+export interface CacheOptions {
+  /** Seconds from the read, more than 0 and at most 10. */
+  ttl: number
+  /** Sessions at most, up to 1000000; those used longest ago go first. Each takes its stored size of memory, and one to three KB more. */
+  max: number
+}
+
 /** Options of the plugin and of `SessionManager`. All durations are in seconds; fractions are allowed. */
 export interface DynamoSessionOptions {
   /** Name or ARN of the table. Its partition key is `partitionKey`; it has no sort key. Required. */
   table: string
   /**
    * A `DynamoDBClient`, used as it is and never destroyed; or a `DynamoDBClientConfig` (`region`, `endpoint`,
-   * `credentials`, …), from which the plugin makes a client with its own time limits and destroys it on close. Default
-   * `{}`: region and credentials from the environment. For tests, a repository such as `memoryRepository()` of
+   * `credentials`, …), from which the plugin makes a client with its own time limits and destroys it on close, at half the
+   * processor time a call of the SDK's default; a `requestHandler` in it is used instead of the plugin's. Default `{}`:
+   * region and credentials from the environment. For tests, a repository such as `memoryRepository()` of
    * `fastify-dynamodb-session/testing` may stand here too.
    */
   client?: DynamoDBClient | DynamoDBClientConfig | Repository | undefined
@@ -78,8 +87,13 @@ export interface DynamoSessionOptions {
    * Default `idleTimeout / 10`.
    */
   reissueTime?: number | undefined
-  /** Where the last activity is kept. Default and only choice `'table'`. */
-  idleTracking?: 'table' | undefined
+  /**
+   * Where the last activity of a session is kept. `'table'`: a renewal is one UpdateItem. `'cookie'`: in the companion cookie
+   * (in header mode the companion header), signed; a renewal sends it and writes nothing, and the table knows the absolute end
+   * only, so that TTL sweeps later. Needs `secrets` and an `absoluteTimeout`; a session without an absolute timeout of its own
+   * is kept track of in the table. Default `'table'`.
+   */
+  idleTracking?: 'table' | 'cookie' | undefined
   /** The session cookie. With `header` and without this option, no cookie is read or sent. */
   cookie?: CookieOptions | undefined
   /**
@@ -140,6 +154,20 @@ export interface DynamoSessionOptions {
   readFailure?: 'error' | 'anonymous' | undefined
   /** Whether changes made by a handler that answers 5xx are saved. Default `false`. */
   saveOnServerError?: boolean | undefined
+  /**
+   * Reads of different sessions that start in the same turn of the event loop travel in one BatchGetItem, up to 100 of them;
+   * one by itself is a GetItem. Without `consistentRead`, strongly consistent reads go by themselves. The capacity is the same,
+   * and under load the processor time a fraction; the answer to one waits for those that travel with it. Needs the permission
+   * `dynamodb:BatchGetItem`: where that is missing, every read is a GetItem, after one warning. Default `true`.
+   */
+  batchReads?: boolean | undefined
+  /**
+   * `{ ttl, max }`: sessions that this process has read in the last `ttl` seconds are not read again, `max` of them. What
+   * this process writes counts at once, and so does what this visitor has written elsewhere, as the companion tells; but a
+   * session that another process destroyed or replaced may be read here for `ttl` seconds more, and other changes of other
+   * processes come as late. Writes find out at once. Not with `consistentRead`. Default `false`.
+   */
+  cache?: false | CacheOptions | undefined
   /**
    * At start, one GetItem of a random key. A missing table, another key or a refused permission stops the start with a
    * message that says what to do; an unreachable service only warns. Default `true`.
