@@ -136,10 +136,10 @@ function install (tarball) {
 
 function checkContents () {
   const files = readdirSync(join(folder, 'node_modules', name), { recursive: true }).map(file => file.replaceAll('\\', '/'))
-  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/design.md', 'docs/reliability.md', 'docs/security.md', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
+  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/cost.md', 'docs/design.md', 'docs/reliability.md', 'docs/security.md', 'bench/results.md', 'bench/results.svg', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
   const missing = wanted.filter(file => !files.includes(file))
   const built = /^dist(\/(lib|types|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/
-  const documents = /^(examples(\/[\w-]+\.ts)?|docs(\/decisions(\/\d{4}-[\w-]+\.md)?)?)$/
+  const documents = /^(bench|examples(\/[\w-]+\.ts)?|docs(\/decisions(\/\d{4}-[\w-]+\.md)?)?)$/
   const strange = files.filter(file => !wanted.includes(file) && !built.test(file) && !documents.test(file))
   if (missing.length > 0) throw new Error(`missing in the package: ${missing.join(', ')}`)
   if (strange.length > 0) throw new Error(`not meant for the package: ${strange.join(', ')}`)
