@@ -14,6 +14,19 @@ export function blocksIn (document: string, language: string): string[] {
   return [...document.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].filter(([, name]) => name === language).map(([, , code]) => code as string)
 }
 
+/** The cells of the rows of a table in a document, whose first headings are these. */
+export function rowsIn (document: string, ...headings: string[]): string[][] {
+  const lines = document.split('\n')
+  const start = lines.findIndex(line => line.startsWith(`| ${headings.join(' | ')} |`))
+  if (start === -1) throw new Error(`There is no table that begins with ${headings.join(', ')}`)
+  const rows = []
+  for (const line of lines.slice(start + 2)) {
+    if (!line.startsWith('|')) break
+    rows.push(line.slice(1, -1).split(/(?<!\\)\|/).map(cell => cell.trim()))
+  }
+  return rows
+}
+
 /** The configuration of a folder that is two below the root, in which the package's name stands for its source. */
 export const EXAMPLES_CONFIG = JSON.stringify({
   extends: '../../tsconfig.json',
