@@ -258,7 +258,7 @@ t.test('a session that could not be read seems blank, and refuses whatever may c
 
 t.test('a member called on something else says so', async t => {
   const { session } = aSession()
-  t.throws(() => session.get.call({}, 'x'), TypeError)
+  for (const other of [{}, undefined, null]) t.throws(() => session.get.call(other as never, 'x'), { name: 'TypeError', message: 'A member of a session was called on something else.' })
 })
 
 t.test('stateOf knows sessions of ours from anything else', async t => {

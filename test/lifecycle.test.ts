@@ -1040,3 +1040,69 @@ t.test('a log that throws where losses are told brings nobody down', async t => 
   t.equal(thrown, 2)
   t.same(unhandled, [])
 })
+
+t.test('what cannot be answered is an error of its request, and brings nobody down, also after a session was settled', async t => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown): void => { unhandled.push(error) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  const { app, visitor } = await setApp(t, app => {
+    app.get('/redirect', async (request, reply) => await reply.header('x-name', request.session.get('name') ?? '\u20ac').send('x'))
+    app.get('/object', async (request, reply) => await reply.type('text/html').header('x-name', request.session.isNew ? 'new' : 'known').send({ a: 1 }))
+    app.get('/written', (request, reply) => {
+      reply.header('x-name', request.session.isNew ? 'new' : 'known')
+      reply.raw.writeHead(200)
+      reply.send('x')
+    })
+  })
+  const ann = visitor()
+  await ann.post('/set')
+  for (const cookie of ['', ann.cookieHeader()]) {
+    const get = async (url: string) => await app.inject({ url, headers: { cookie } })
+    t.match(await get('/redirect'), { statusCode: 500, body: 'ERR_INVALID_CHAR' })
+    t.match(await get('/object'), { statusCode: 500, body: 'FST_ERR_REP_INVALID_PAYLOAD_TYPE' })
+    const late = await Promise.race([get('/written').catch((error: Error) => error), turn().then(turn).then(turn)])
+    t.not(late, undefined, 'headers that are out already end in an answer or an error, and not in nothing')
+  }
+  t.same(unhandled, [])
+})
+
+t.test('a payload that cannot be destroyed does not keep a failure from being told', async t => {
+  const { visitor, repository } = await setApp(t, app => {
+    app.get('/strange', async (request, reply) => {
+      request.session.set('count', 1)
+      return await reply.send({ pipe () {}, destroy () { throw new Error('stuck') } })
+    })
+  })
+  repository.meet('create', 'fail before')
+  t.equal((await visitor().get('/strange')).statusCode, 500)
+})
+
+t.test('a failure without a reason is a failure', async t => {
+  const { visitor, repository } = await setApp(t, app => { app.get('/unused', async () => 'x') })
+  const ann = visitor()
+  await ann.post('/set')
+  const fail = async (): Promise<never> => await (Reflect.apply(Promise.reject, Promise, []) as Promise<never>)
+  repository.meet('save', fail).meet('load', fail).meet('load', fail)
+  t.equal((await ann.get('/me')).statusCode, 500)
+  t.equal((await ann.get('/unused')).statusCode, 500)
+  t.equal((await ann.post('/set')).statusCode, 500)
+  t.same((await ann.get('/me')).json(), { count: 1 })
+})
+
+t.test('a repository of the application\'s may give what it has at once', async t => {
+  const { app, visitor, repository } = await setApp(t, () => {})
+  const ann = visitor()
+  await ann.post('/set')
+  const { load } = repository
+  let record: unknown
+  repository.load = async (...args) => {
+    const found = await load(...args)
+    record = found
+    return found
+  }
+  await ann.get('/me')
+  repository.load = (() => record) as unknown as typeof repository.load
+  const answers = await Promise.all([1, 2, 3].map(async () => await app.inject({ url: '/me', headers: { cookie: ann.cookieHeader() } })))
+  t.same(answers.map(answer => [answer.statusCode, answer.json()]), [1, 2, 3].map(() => [200, { count: 1 }]))
+})

@@ -11,23 +11,16 @@ import { errors } from '../lib/errors.js'
 import { ATTRIBUTES } from '../lib/item.js'
 import { resolveOptions } from '../lib/options.js'
 import { NOT_COVERED } from './support/children.js'
-import { blocksIn, EXAMPLES_CONFIG, read, root } from './support/documents.js'
+import { blocksIn, EXAMPLES_CONFIG, read, root, rowsIn } from './support/documents.js'
 import { createTable, startDynalite, type Engine } from './support/engines.js'
 
 const readme = read('README.md')
 /** Inside the tree, so that the examples find their packages. */
 const output = join(root, 'test-output', 'readme')
 
-/** The cells of the table whose first heading is the given one. */
+/** The cells of the table with these headings. */
 function table (heading: string, second: string): string[][] {
-  const lines = readme.split('\n')
-  const start = lines.findIndex(line => line.startsWith(`| ${heading} | ${second} |`))
-  const rows = []
-  for (const line of lines.slice(start + 2)) {
-    if (!line.startsWith('|')) break
-    rows.push(line.slice(1, -1).split(/(?<!\\)\|/).map(cell => cell.trim()))
-  }
-  return rows
+  return rowsIn(readme, heading, second)
 }
 
 /** The name in a cell such as `` `get(key)` ``. */
@@ -137,13 +130,13 @@ t.test('the table is created as the defaults want it', async t => {
   t.match(terraform, new RegExp(`attribute_name = "${ttlAttribute}"\\s+enabled += true`))
 })
 
-t.test('the IAM policy allows four actions on one table, and nothing else', async t => {
+t.test('the IAM policy allows five actions on one table, and nothing else', async t => {
   const [json] = blocks('json')
   t.strictSame(JSON.parse(json ?? ''), {
     Version: '2012-10-17',
     Statement: [{
       Effect: 'Allow',
-      Action: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'],
+      Action: ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'],
       Resource: 'arn:aws:dynamodb:eu-central-1:111122223333:table/sessions'
     }]
   })

@@ -198,8 +198,14 @@ t.test('with a key prefix, every call of every operation has a key that the poli
   const before = ann.cookieHeader()
   await ann.post('/login')
   await app.inject({ method: 'POST', url: '/logout', headers: { cookie: before } })
+  const both = [ann, stage.visitor()]
+  for (const each of both) await each.post('/set', { count: 1 })
+  await Promise.all(both.map(async each => await each.get('/me')))
   const { calls } = proxy
-  const keys = calls.map(({ input }) => String((input['Key'] ?? input['Item'])?.id?.S))
+  const keys = calls.flatMap(({ action, input }) => {
+    const batch = Object.values<any>(input['RequestItems'] ?? {}).flatMap(({ Keys }) => Keys as unknown[])
+    return (action === 'BatchGetItem' ? batch : [input['Key'] ?? input['Item']]).map(key => String((key as { id?: { S?: string } } | undefined)?.id?.S))
+  })
   t.same(keys.filter(key => !key.startsWith(keyPrefix)), [])
   t.same([...new Set(calls.map(({ action }) => `dynamodb:${action}`))].sort(), [...statement.Action].sort(), 'every action was made, and no other')
 })
