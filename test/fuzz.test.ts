@@ -229,7 +229,7 @@ function assertDecent (response: LightMyRequestResponse): void {
 
 /** One of each kind, so that no run goes without: sound, gone, and of a format that is not known here. */
 const SOUND = { id: { S: RECORD_KEY }, data: { M: {} }, ver: { N: '1' }, created: { N: String(NOW) }, seen: { N: String(NOW) }, expires: { N: String(NOW + 60) } }
-const EXAMPLES: Array<[Item, string[]]> = [SOUND, { ...SOUND, next: { S: '-' } }, { ...SOUND, fmt: { S: 'other' } }].map(item => [item, ['read', 'read']])
+const EXAMPLES: Array<[Item, string[]]> = [SOUND, { ...SOUND, next: { S: '-' } }, { ...SOUND, fmt: { S: 'other' }, data: { M: { count: { S: '1' } } } }].map(item => [item, ['read', 'read']])
 
 const STAGES: Readonly<Record<string, Partial<DynamoSessionOptions>>> = {
   plain: {},
