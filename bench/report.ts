@@ -145,7 +145,7 @@ function stored (results: Results): string[] {
 function processes (results: Results): string[] {
   const label = labels(results)
   const rows = results.processes.map(({ contestant, processes, slices, shares }) => {
-    const one = results.processes.find(first => first.contestant === contestant)?.slices ?? []
+    const one = results.processes.filter(first => first.contestant === contestant).slice(0, 1).flatMap(first => first.slices)
     const rates = summarize(slices.map(rateOf))
     return [
       label(contestant), String(processes), figure(rates.median), percent(spread(rates)), figure(ratio(slices.map(rateOf), one.map(rateOf))), figure(median(slices.map(cpuOf))),
