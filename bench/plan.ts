@@ -33,7 +33,7 @@ export interface Plan {
   readonly countedRequests: number
   readonly soak: { readonly seconds: number, readonly who: readonly string[] }
   readonly stored: readonly number[]
-  readonly processes: readonly number[]
+  readonly processes: { readonly numbers: readonly number[], readonly who: readonly string[] }
   readonly starts: number
   readonly paused: { readonly browsers: number, readonly bursts: number, readonly requests: number, readonly seconds: number }
 }
@@ -92,7 +92,7 @@ const FULL: Plan = {
   countedRequests: 400,
   soak: { seconds: 60, who: ['by-hand', 'ours', 'ours-batched', 'fastify-connect', 'fastify-store'] },
   stored: [1000, 10_000, 100_000, 1_000_000],
-  processes: [1, 2, 3, 4],
+  processes: { numbers: [1, 2, 3, 4], who: ['by-hand', 'ours', 'ours-batched'] },
   starts: 7,
   paused: { browsers: 20, bursts: 5, requests: 6, seconds: 2 }
 }
@@ -100,17 +100,17 @@ const FULL: Plan = {
 /** The same questions with less proof: fewer rounds, shorter ones, and of the sizes and the peers those that matter most. */
 const QUICK: Plan = {
   mode: 'quick',
-  rounds: 3,
+  rounds: 2,
   slice: 0.25,
   warmUp: 0.25,
   preheat: 1,
-  ownWork: { rounds: 9, requests: 2000 },
+  ownWork: { rounds: 5, requests: 2000 },
   cells: [...TRAFFIC.map(narrow), { ...WAITING, who: ['hand', 'ours'] }, LARGE, { ...LARGE_CHANGE, who: ['hand', 'ours'] }],
-  local: [{ ...READ, who: DEFAULTS, connections: 16 }],
-  countedRequests: 40,
-  soak: { seconds: 5, who: ['ours', 'ours-batched'] },
+  local: [{ ...READ, who: ['hand', 'ours'], connections: 16 }],
+  countedRequests: 20,
+  soak: { seconds: 5, who: ['ours-batched'] },
   stored: [1000, 100_000],
-  processes: [1, 2],
+  processes: { numbers: [1, 2], who: ['ours'] },
   starts: 1,
   paused: { browsers: 10, bursts: 2, requests: 6, seconds: 2 }
 }

@@ -19,7 +19,7 @@ export async function measureProcesses (contestant: Contestant, settings: Settin
   const candidates: Candidate[] = []
   const shares = new Map<Candidate, Processes['shares']>()
   try {
-    for (const processes of plan.processes) {
+    for (const processes of plan.processes.numbers) {
       const running = await run(contestant, { ...settings, processes })
       // Each process has its own code to compile.
       await preheat(running, plan.preheat * processes)

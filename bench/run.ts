@@ -58,7 +58,7 @@ async function onStub (stub: StubEngine) {
   await stub.clear()
   say('One process and several')
   const processes: Processes[] = []
-  for (const contestant of all.filter(({ id }) => [BASE, 'ours', ours.id].includes(id))) processes.push(...await measureProcesses(contestant, settings, stub, plan))
+  for (const contestant of all.filter(({ id }) => plan.processes.who.includes(id))) processes.push(...await measureProcesses(contestant, settings, stub, plan))
   say('Start-up')
   const startUp = await measureStartUp(whoseKindIsIn(plan.cells), settings, plan.starts)
   return { cells, soak: await soakAll(stub, cells), stored: await storedOn(stub), processes, startUp }

@@ -131,7 +131,8 @@ t.test('both modes put everybody under the loads that the targets look at', asyn
     }
     t.equal(new Set(cells.map(({ title }) => title)).size, cells.length, 'each has a title of its own')
     t.ok(soak.who.includes('ours-batched'))
-    t.equal(processes[0], 1)
+    t.equal(processes.numbers[0], 1)
+    t.ok(processes.who.includes('ours'))
     t.equal(stored[0], 1000)
   }
 })
