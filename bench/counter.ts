@@ -1,52 +1,35 @@
 import { once } from 'node:events'
-import { Agent, createServer, request as send, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { Agent, request as send, type IncomingMessage, type ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
-import { addCounts, type Counts } from './counts.js'
+import { Tally } from './tally.js'
 
 /**
  * Stands before an engine and counts what is asked of it, and what the engine says that this costs. Most applications do not
  * ask for the capacity, so it asks for them.
  */
-export class Counter {
+export class Counter extends Tally {
   readonly #target: URL
-  readonly #server: Server
   readonly #agent = new Agent({ keepAlive: true })
   /** Resolves when calls may go on. */
   readonly #pass: () => Promise<void>
-  #counts: Counts = {}
 
   private constructor (target: string, pass: () => Promise<void>) {
+    super()
     this.#pass = pass
     this.#target = new URL(target)
-    this.#server = createServer((request, response) => {
-      this.#relay(request, response).catch(error => response.destroy(error as Error))
-    })
   }
 
   static async start (target: string, pass: () => Promise<void> = async () => {}): Promise<Counter> {
-    const counter = new Counter(target, pass)
-    counter.#server.listen(0, '127.0.0.1')
-    await once(counter.#server, 'listening')
-    return counter
+    return await new Counter(target, pass).listen()
   }
 
-  get endpoint (): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  /** The calls since the last look. */
-  take (): Counts {
-    const counts = this.#counts
-    this.#counts = {}
-    return counts
-  }
-
-  async close (): Promise<void> {
+  override async close (): Promise<void> {
     this.#agent.destroy()
-    this.#server.close()
-    this.#server.closeAllConnections()
-    await once(this.#server, 'close')
+    await super.close()
+  }
+
+  protected override respond (request: IncomingMessage, response: ServerResponse): void {
+    this.#relay(request, response).catch(error => response.destroy(error as Error))
   }
 
   async #relay (incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -62,7 +45,7 @@ export class Counter {
     const answered = await buffer(answer)
     const units = unitsIn(answered)
     const isRead = /Get/.test(action)
-    addCounts(this.#counts, action, { calls: 1, read: isRead ? units : 0, write: isRead ? 0 : units, sent: body.length })
+    this.note(action, { calls: 1, read: isRead ? units : 0, write: isRead ? 0 : units, sent: body.length })
     response.writeHead(Number(answer.statusCode), { 'content-type': answer.headers['content-type'], 'content-length': answered.length })
     response.end(answered)
   }

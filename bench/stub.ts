@@ -1,10 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { crc32 } from 'node:zlib'
 import { hash } from '../lib/token.js'
 import { StubTable, updated, type Stored, type WireItem } from './stub-table.js'
-import { addCounts, type Counts } from './counts.js'
+import { Tally } from './tally.js'
 
 /** What is asked, as far as a stub looks at it. */
 interface Input {
@@ -46,34 +44,13 @@ export function idOf (index: number): string {
  * A service that speaks DynamoDB's protocol and does next to nothing: what is left is what the client costs. It validates
  * nothing, takes every condition as met, keeps items in memory, and charges capacity by DynamoDB's rules.
  */
-export class Stub {
+export class Stub extends Tally {
   /** Milliseconds that each answer is held back. */
   delay = 0
   readonly #tables = new Map<string, StubTable>()
-  readonly #server: Server
-  #counts: Counts = {}
-
-  private constructor () {
-    this.#server = createServer((request, response) => { this.#collect(request, response) })
-    this.#server.keepAliveTimeout = 60_000
-  }
 
   static async start (): Promise<Stub> {
-    const stub = new Stub()
-    stub.#server.listen(0, '127.0.0.1')
-    await once(stub.#server, 'listening')
-    return stub
-  }
-
-  get endpoint (): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  /** The calls since the last look. */
-  take (): Counts {
-    const counts = this.#counts
-    this.#counts = {}
-    return counts
+    return await new Stub().listen()
   }
 
   fill ({ table, from, first, count, isHashed }: Filling): void {
@@ -90,19 +67,13 @@ export class Stub {
     for (const table of this.#tables.values()) table.clear()
   }
 
-  async close (): Promise<void> {
-    this.#server.close()
-    this.#server.closeAllConnections()
-    await once(this.#server, 'close')
-  }
-
   #table (name: string): StubTable {
     const table = this.#tables.get(name) ?? new StubTable()
     this.#tables.set(name, table)
     return table
   }
 
-  #collect (request: IncomingMessage, response: ServerResponse): void {
+  protected override respond (request: IncomingMessage, response: ServerResponse): void {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => { chunks.push(chunk) })
     request.on('end', () => {
@@ -115,7 +86,7 @@ export class Stub {
   #answer (request: IncomingMessage, body: Buffer, response: ServerResponse): void {
     const action = String(request.headers['x-amz-target']).split('.')[1] ?? ''
     const { members, read = 0, write = 0, status = 200 } = this.#perform(action, body)
-    addCounts(this.#counts, action, { calls: 1, read, write, sent: body.length })
+    this.note(action, { calls: 1, read, write, sent: body.length })
     const bytes = Buffer.from(`{${members.join(',')}}`)
     response.writeHead(status, {
       'content-type': 'application/x-amz-json-1.0', 'content-length': bytes.length, 'x-amz-crc32': crc32(bytes)

@@ -1,7 +1,5 @@
 import t, { type Test } from 'tap'
-import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
@@ -11,29 +9,13 @@ import dynamoSession, { SessionManager, type DynamoSessionOptions } from '../ind
 import { keepSigners, makeClient } from '../lib/client.js'
 import { Stop, stoppable } from '../lib/stop.js'
 import { addRoutes } from './support/app.js'
+import { startBytes, startSilence } from './support/bytes.js'
 import { clientConfig, createTable, startDynalite } from './support/engines.js'
-import { makeGate } from './support/gate.js'
 import { timed } from './support/limit.js'
 import { FaultProxy, faults } from './support/proxy.js'
-import { refusal, startService, type Seen, type Service } from './support/service.js'
+import { refusal, type Seen, type Service, startGated, startService } from './support/service.js'
 
 const NOWHERE = clientConfig('http://127.0.0.1:1')
-
-/** A server that takes connections and bytes, and never says anything. */
-async function startSilence (t: Test): Promise<{ endpoint: string, sockets: Set<Socket> }> {
-  const sockets = new Set<Socket>()
-  const server = createServer(socket => {
-    sockets.add(socket)
-    socket.resume().on('error', () => {}).on('close', () => sockets.delete(socket))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, sockets }
-}
 
 /** A transport that counts how often it is destroyed. */
 function countingHandler () {
@@ -192,19 +174,15 @@ t.test('a server that never answers ends in a 503 within the time limit', async 
     }
     await app.close()
   }))
-  t.ok(sockets.size > 0, 'the connections were made')
+  t.ok(sockets.length > 0, 'the connections were made')
 })
 
 t.test('an answer that begins and does not end is bounded as well', async t => {
   const timeout = 0.4
-  const server = createServer(socket => {
-    socket.on('error', () => {})
+  const { endpoint } = await startBytes(t, socket => {
     socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 1000\r\n\r\n{'))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const app = await startApp(t, clientConfig(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), timeout)
+  const app = await startApp(t, clientConfig(endpoint), timeout)
   const { response, isLate } = await timed(timeout * 1500, app.inject({ url: '/me', headers: { cookie } }))
   t.equal(response.statusCode, 503)
   t.notOk(isLate)
@@ -456,11 +434,7 @@ t.test('a call that was told to stop', async t => {
   })
 
   await t.test('lets others be', async t => {
-    const gate = makeGate()
-    const service = await startService(t, async () => {
-      await gate.passed
-      return {}
-    })
+    const service = await startGated(t)
     const client = makeClient(clientConfig(service.endpoint), 60)
     t.teardown(() => { client.destroy() })
     const [stop, other] = [new Stop(), new Stop()]
@@ -469,7 +443,7 @@ t.test('a call that was told to stop', async t => {
     while (service.seen.length < 2) await nextTurn()
     stop.stop(reason)
     await stopped
-    gate.open()
+    service.open()
     t.match(await calls[1], { $metadata: { attempts: 1 } })
   })
 })

@@ -1,14 +1,15 @@
 import t, { type Test } from 'tap'
 import { once, type EventEmitter } from 'node:events'
 import { stat } from 'node:fs'
-import { createServer as createBytes, Socket, type AddressInfo } from 'node:net'
+import { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import * as undici from 'undici'
 import { Connections, type Call, type Connection, type Limits } from '../lib/connections.js'
 import { makeGate } from './support/gate.js'
-import { startService, type Service } from './support/service.js'
+import { startSilence, type BytesServer } from './support/bytes.js'
+import { startGated, startService } from './support/service.js'
 
 const LONG = 60_000
 
@@ -50,16 +51,6 @@ function send (connections: Connections, body: string, headers?: Record<string, 
   const call = new Noted(body, headers)
   connections.send(call)
   return call
-}
-
-/** A service that answers when the gate is open. */
-async function startGated (t: Test): Promise<Service & { open (): void }> {
-  const gate = makeGate()
-  const service = await startService(t, async () => {
-    await gate.passed
-    return {}
-  })
-  return Object.assign(service, { open: gate.open })
 }
 
 t.test('no more connections than may be, and who finds none free is sent when one is, in the order of coming', async t => {
@@ -233,33 +224,23 @@ t.test('a process that stood still uses no connection that became too old meanwh
   t.pass('and those are closed')
 })
 
-/** Accepts connections and says nothing, so that none for TLS is ever made. */
-async function startHole (t: Test): Promise<{ endpoint: string, sockets: Set<Socket> }> {
-  const sockets = new Set<Socket>()
-  const server = createBytes(socket => {
-    sockets.add(socket)
-    socket.resume().on('error', () => {}).on('close', () => { sockets.delete(socket) })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return { endpoint: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, sockets }
+/** Says nothing, so that no connection with TLS is ever made. */
+async function startHole (t: Test): Promise<BytesServer> {
+  const server = await startSilence(t)
+  return { ...server, endpoint: server.endpoint.replace('http:', 'https:') }
 }
 
 t.test('a connection that is being made ends when who asked for it gives up, and makes room for who waits', async t => {
-  const { endpoint, sockets } = await startHole(t)
+  const { endpoint, open } = await startHole(t)
   const connections = connectTo(t, endpoint, { most: 1 })
   const [first, second] = [send(connections, 'a'), send(connections, 'b')]
-  while (sockets.size < 1) await nextTurn()
-  const [socket] = sockets
+  while (open.size < 1) await nextTurn()
+  const [socket] = open
   t.equal(second.connection, undefined)
   first.connection?.abandon(new Error('enough'))
   t.equal(await first.ended, 'enough')
   t.not(second.connection, undefined)
-  while (sockets.has(socket as Socket) || sockets.size < 1) await nextTurn()
+  while (open.has(socket as Socket) || open.size < 1) await nextTurn()
   t.equal(second.outcome, 'none')
 })
 
@@ -269,14 +250,14 @@ t.test('one that nobody gives up ends by its own limit', async t => {
 })
 
 t.test('destroyed, it ends what waits, what is on its way and what is being made', async t => {
-  const { endpoint, sockets } = await startHole(t)
+  const { endpoint, open } = await startHole(t)
   const service = await startGated(t)
   const [making, busy] = [connectTo(t, endpoint, { most: 1 }), connectTo(t, service.endpoint, { most: 1 })]
   const calls = [making, making, busy, busy].map(connections => send(connections, 'x'))
-  while (sockets.size < 1 || service.seen.length < 1) await nextTurn()
+  while (open.size < 1 || service.seen.length < 1) await nextTurn()
   making.destroy()
   busy.destroy()
   t.same(await Promise.all(calls.map(async call => await call.ended)), calls.map(() => 'UND_ERR_DESTROYED'))
-  while (sockets.size + service.sockets.size > 0) await nextTurn()
+  while (open.size + service.sockets.size > 0) await nextTurn()
   t.pass('every socket is closed')
 })

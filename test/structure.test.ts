@@ -49,7 +49,6 @@ const FREE = ['node:timers/promises', 'node:util']
 /** Rooms whose test file has another name than theirs. What only lists exports is tested where they are used. */
 const TESTS: Readonly<Record<string, string>> = {
   index: 'plugin',
-  'lib/checks': 'options',
   'testing/index': 'contract',
   'testing/memory': 'contract',
   'testing/writing': 'contract',

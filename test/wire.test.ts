@@ -1,14 +1,15 @@
 import t, { type Test } from 'tap'
 import { getEventListeners, once } from 'node:events'
-import { createServer, Socket, type AddressInfo } from 'node:net'
+import { Socket } from 'node:net'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { findStops, handStop, Stop, stoppable } from '../lib/stop.js'
 import { Wire, type WireRequest } from '../lib/wire.js'
+import { startBytes } from './support/bytes.js'
 import { clientConfig } from './support/engines.js'
 import { makeGate } from './support/gate.js'
 import { timed } from './support/limit.js'
-import { startService } from './support/service.js'
+import { startGated, startService } from './support/service.js'
 
 /** Milliseconds. This room waits for signs of life, so here time is real. */
 const SHORT = 150
@@ -26,23 +27,16 @@ function requestTo (endpoint: string, parts: Record<string, unknown> = {}): Wire
   return { protocol, hostname, port: Number(port), method: 'POST', path: '/', query: {}, headers: { host: `${hostname}:${port}` }, body: '{}', ...parts }
 }
 
-/** A server that speaks bytes: what happens on each of its connections is the test's to say. */
-async function startBytes (t: Test, onSocket: (socket: Socket, count: number) => void): Promise<{ endpoint: string, sockets: Socket[] }> {
-  const sockets: Socket[] = []
-  const server = createServer(socket => {
-    sockets.push(socket.on('error', () => {}))
-    onSocket(socket, sockets.length)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, sockets }
-}
-
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n'
+
+/** A wire of which every connection waits for its answer. */
+async function occupyAll (t: Test) {
+  const service = await startGated(t)
+  const wire = makeWire(t)
+  const others = Array.from({ length: 256 }, async () => await wire.handle(requestTo(service.endpoint)))
+  while (service.seen.length < 256) await nextTurn()
+  return { service, wire, others }
+}
 
 /** A request that a test can stop, as the plugin's calls are. */
 function stoppableRequest (endpoint: string): { request: WireRequest, stop: Stop } {
@@ -376,19 +370,12 @@ t.test('a call that is told to stop', async t => {
   })
 
   await t.test('while it waits for a free connection, is never sent', async t => {
-    const gate = makeGate()
-    const service = await startService(t, async () => {
-      await gate.passed
-      return {}
-    })
-    const wire = makeWire(t)
-    const others = Array.from({ length: 256 }, async () => await wire.handle(requestTo(service.endpoint)))
-    while (service.seen.length < 256) await nextTurn()
+    const { service, wire, others } = await occupyAll(t)
     const { request, stop } = stoppableRequest(service.endpoint)
     const waiting = wire.handle(request)
     stop.stop(new Error('enough'))
     await t.rejects(waiting, STOPPED)
-    gate.open()
+    service.open()
     await Promise.all(others)
     await wire.handle(requestTo(service.endpoint))
     t.equal(service.seen.length, 257, 'the one that was stopped is not among them')
@@ -409,14 +396,7 @@ t.test('a call that is told to stop', async t => {
   })
 
   await t.test('while many wait behind others, costs no connection', async t => {
-    const gate = makeGate()
-    const service = await startService(t, async () => {
-      await gate.passed
-      return {}
-    })
-    const wire = makeWire(t)
-    const others = Array.from({ length: 256 }, async () => await wire.handle(requestTo(service.endpoint)))
-    while (service.seen.length < 256) await nextTurn()
+    const { service, wire, others } = await occupyAll(t)
     for (let count = 0; count < 300; count++) {
       const { request, stop } = stoppableRequest(service.endpoint)
       const waiting = wire.handle(request)
@@ -424,7 +404,7 @@ t.test('a call that is told to stop', async t => {
       await t.rejects(waiting, STOPPED)
     }
     const last = wire.handle(requestTo(service.endpoint))
-    gate.open()
+    service.open()
     await Promise.all(others)
     await last
     t.same([service.seen.length, service.connections], [257, 256])

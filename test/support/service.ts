@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { crc32 } from 'node:zlib'
 import type { Test } from 'tap'
+import { makeGate } from './gate.js'
 
 /** A request as the service got it. */
 export interface Seen {
@@ -70,6 +71,16 @@ export async function startService (
   const endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`
   const service: Service = { endpoint, seen: [], sockets, connections: 0 }
   return service
+}
+
+/** A service that answers when it is told to. */
+export async function startGated (t: Test): Promise<Service & { open (): void }> {
+  const gate = makeGate()
+  const service = await startService(t, async () => {
+    await gate.passed
+    return {}
+  })
+  return Object.assign(service, { open: gate.open })
 }
 
 function look (url: string, headers: IncomingHttpHeaders, body: string): Seen {
