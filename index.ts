@@ -17,9 +17,12 @@ export default dynamoSession
 export { SessionManager } from './lib/manager.js'
 export { errors } from './lib/errors.js'
 export type { CallReport, GoneReason } from './lib/events.js'
-export type { CacheOptions, Codec, CookieAttributes, CookieOptions, DynamoSessionOptions } from './types/options.js'
+export type { ForeignSession, SessionReader } from './types/import.js'
+export type { CookieAttributes, CookieOptions } from './types/cookie.js'
+export type { CacheOptions, Codec, DynamoSessionOptions, UserIndexOptions } from './types/options.js'
 export type {
-  RecordChange, Renewal, Replacement, Repository, SessionRecord, SettingsChange, StoredValue, WriteAnswer
+  RecordChange, Renewal, Replacement, Repository, Revoked, SessionRecord, SettingsChange, StoredValue, UserChange, UserEntry, UserLists,
+  UserRecord, WriteAnswer
 } from './types/repository.js'
-export type { Session, SessionData, SessionKey, SessionMembers, SessionValue, SessionValues } from './types/session.js'
+export type { BindOptions, ListedSession, Session, SessionData, SessionKey, SessionMembers, SessionValue, SessionValues } from './types/session.js'
 export type {} from './types/fastify.js'

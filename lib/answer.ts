@@ -23,6 +23,9 @@ export function tellBrowser (seat: OpenSeat, settings: Settings, transport: Tran
   seat.told = true
   if (seat.hasSent) transport.keepFromCaches(seat.reply)
   if (isFirst && seat.visit !== undefined) deliver(seat, seat.visit, settings, transport, request)
+  if (isFirst && seat.visit !== undefined && seat.move !== undefined && seat.isMoved) {
+    for (const reader of seat.move.served) transport.clearForeign(request, seat.reply, seat.arrival.way, seat.visit.cookie, reader)
+  }
   tellCaches(seat, transport)
 }
 
@@ -32,10 +35,10 @@ export function noteUse (seat: OpenSeat, transport: Transport): void {
   if (seat.told && !seat.reply.raw.headersSent) tellCaches(seat, transport)
 }
 
-function tellCaches ({ reply, used, visit, arrival: { came } }: OpenSeat, transport: Transport): void {
+function tellCaches ({ reply, used, visit, isMoved, arrival: { came } }: OpenSeat, transport: Transport): void {
   // What was made for a visitor who could not be known is to be kept for nobody, this visitor included.
   if (used && visit?.state.unread !== undefined) reply.header('cache-control', 'no-store')
-  if (used || came) transport.vary(reply)
+  if (used || came || isMoved) transport.vary(reply)
 }
 
 function deliver (seat: OpenSeat, visit: Visit, settings: Settings, transport: Transport, request: FastifyRequest): void {

@@ -10,6 +10,9 @@ const MOST_KEYS = 100
 const PAUSE = 100
 const MOST_PAUSE = 20_000
 
+/** BatchGetItem is not permitted, or this engine has none. */
+const NO_BATCHES = ['AccessDeniedException', 'UnknownOperationException']
+
 /** In place of an item: its key was left over alone, and is to be read by itself. */
 export const LEFT_OVER = Symbol('left over')
 
@@ -166,3 +169,10 @@ function makePlace (): Place {
 }
 
 function nothing (): void {}
+
+/** The error of a service that reads nothing together, as an answer. */
+export function unlessWithoutBatches (error: Error): Error {
+  const { cause } = error
+  if (cause instanceof Error && NO_BATCHES.includes(cause.name)) return cause
+  throw error
+}

@@ -1,4 +1,5 @@
-import type { Codec, DynamoSessionOptions } from '../types/options.js'
+import type { SessionReader } from '../types/import.js'
+import type { Codec, DynamoSessionOptions, UserIndexOptions } from '../types/options.js'
 import { COOKIE_OPTIONS } from './cookie.js'
 import { isTimeout } from './expiry.js'
 import { KEY_BYTES } from './seal.js'
@@ -15,8 +16,12 @@ const HEADER = /^(?!(?:__proto__|constructor|cookie|set-cookie|vary|cache-contro
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 /** DynamoDB's limit for a partition key is 2048 bytes, of which the hash takes 43. */
 const LONGEST_PREFIX = 2005
+/** The secondary indexes that a table may have (default quota). */
+const MOST_INDEXED = 20
 /** Sessions in a cache, whose lists are made for the most at once. */
 const MOST_CACHED = 1_000_000
+/** Sessions that a user may be allowed: a list has room for them, with labels. */
+const MOST_SESSIONS = 1000
 
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -60,6 +65,10 @@ export const CHECKS: { readonly [Name in keyof Required<DynamoSessionOptions>]: 
   cache: [value => value === false || isObject(value), 'must be false or { ttl, max }'],
   verify: [isBoolean, 'must be true or false'],
   createTable: [value => isBoolean(value) || (isObject(value) && isData(value)), 'must be true, false or parts of a CreateTableCommandInput'],
+  userIndex: [value => isBoolean(value) || isObject(value), 'must be true, false or { maxSessions }'],
+  indexKeys: [value => Array.isArray(value) && value.length <= MOST_INDEXED && [...value].every(isIndexKey),
+    `must be an array of session keys or of { key, plain: true }, at most ${MOST_INDEXED}, each fit for the name of an attribute`],
+  importFrom: [value => Array.isArray(value) && [...value].every(isReader), 'must be an array of readers, which fastify-dynamodb-session/import makes'],
   sessionName: [isText(IDENTIFIER), 'must be a name of letters, digits and _, beginning with a letter'],
   now: [value => typeof value === 'function' && Number.isFinite(value()), 'must be a function that returns epoch milliseconds']
 }
@@ -70,10 +79,27 @@ export const CACHE_CHECKS: Readonly<Record<'ttl' | 'max', readonly [Check, strin
   max: [isInteger(1, MOST_CACHED), `must be a whole number of sessions from 1 to ${MOST_CACHED}`]
 }
 
+function isReader (value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { idOf, keyOf, read, cookieName } = value as Partial<SessionReader>
+  return [idOf, keyOf, read].every(part => typeof part === 'function') && typeof cookieName === 'string' && isText(TABLE)(value['table'])
+}
+
+/** What the members of `userIndex` may be. */
+export const USER_INDEX_CHECKS: { readonly [Name in keyof Required<UserIndexOptions>]: readonly [Check, string] } = {
+  maxSessions: [value => value === undefined || isInteger(1, MOST_SESSIONS)(value), `must be a whole number from 1 to ${MOST_SESSIONS}`]
+}
+
 function isPartitionKey (value: unknown): boolean {
   if (!isObject(value)) return isText(ATTRIBUTE)(value)
   const { name, type, ...others } = value
   return isText(ATTRIBUTE)(name) && (type === undefined || type === 'S' || type === 'B') && Object.keys(others).length === 0
+}
+
+function isIndexKey (value: unknown): boolean {
+  if (!isObject(value)) return isText(ATTRIBUTE)(value)
+  const { key, plain, ...others } = value
+  return isText(ATTRIBUTE)(key) && plain === true && Object.keys(others).length === 0
 }
 
 /** Whether a value can be copied whole, so that what the caller does with it later has no effect. */

@@ -1,10 +1,11 @@
 import type {
   AttributeValue, BatchGetItemCommandInput, DeleteItemCommandInput, GetItemCommandInput, PutItemCommandInput, UpdateItemCommandInput
 } from '@aws-sdk/client-dynamodb'
+import type { IndexChange } from '../types/indexing.js'
 import type { RecordChange, Renewal, Replacement, SessionRecord, SettingsChange } from '../types/repository.js'
 import { Expression } from './expression.js'
 import {
-  ATTRIBUTES, mergedData, toDataMap, toItem, toKey, toNumber, toSuccessor, toTimeout, toWritesMap, type Item, type Layout
+  ATTRIBUTES, mergedData, NO_SUCCESSOR, toDataMap, toItem, toKey, toNumber, toSuccessor, toTimeout, toWritesMap, type Item, type Layout
 } from './item.js'
 
 /**
@@ -22,6 +23,9 @@ const MOST_PRUNED_TOKENS = 50
 
 /** Seconds for which a replaced record stays, so that late requests find out that it was replaced. */
 export const REPLACED_LIFE = 60
+
+/** Seconds for which a tombstone stays: longer than the 900 that any call may take, by clocks that are minutes apart. */
+const TOMBSTONE_LIFE = 1200
 
 const CAPACITY = { ReturnConsumedCapacity: 'TOTAL' } as const
 
@@ -41,12 +45,29 @@ export function createCommand (record: SessionRecord, layout: Layout): PutItemCo
 
 /**
  * Deletes a record that has no successor. On this condition, because a delete whose answer was lost is repeated and finds
- * nothing: it could no longer tell of a successor, which would live on.
+ * nothing: it could no longer tell of a successor, which would live on. What was there is given back, for it names the user, and
+ * costs no unit.
  */
 export function destroyCommand (key: string, layout: Layout): DeleteItemCommandInput {
   const expression = new Expression()
   expression.require(`attribute_not_exists(${expression.name(ATTRIBUTES.next)})`)
-  return { TableName: layout.table, Key: toKey(key, layout), ...expression.condition(), ...CAPACITY }
+  return { TableName: layout.table, Key: toKey(key, layout), ...expression.condition(), ReturnValues: 'ALL_OLD', ...CAPACITY }
+}
+
+/** A tombstone in place of whatever is there, save of what has a successor, which would live on. */
+export function revokeCommand (key: string, now: number, user: string | undefined, layout: Layout): PutItemCommandInput & { Item: Item } {
+  const expression = new Expression()
+  expression.require(`attribute_not_exists(${expression.name(ATTRIBUTES.next)})`)
+  const Item = toItem(tombstone(key, now, user), layout)
+  return { TableName: layout.table, Item, ...expression.condition(), ReturnValues: 'ALL_OLD', ...CAPACITY }
+}
+
+/** Dead, because it has a successor, though there is none. */
+export function tombstone (key: string, now: number, user: string | undefined): SessionRecord {
+  const instant = Math.floor(now)
+  return {
+    key, data: new Map(), version: 1, createdAt: instant, lastSeenAt: instant, expiresAt: instant + TOMBSTONE_LIFE, user, next: NO_SUCCESSOR
+  }
 }
 
 export function saveCommand (
@@ -58,6 +79,7 @@ export function saveCommand (
   if (isWhole) expression.set(expression.name(ATTRIBUTES.data), expression.value(toDataMap(mergedData(change))))
   else mergeData(expression, change)
   for (const [key, value] of change.expected ?? []) requireValue(expression, expression.path(ATTRIBUTES.data, key), value)
+  for (const attribute of layout.index?.changesOf(change) ?? []) changeIndexed(expression, attribute)
   changeSettings(expression, change.settings)
   if (change.renewal !== undefined) renew(expression, change.renewal, layout)
   signWrite(expression, writeToken, change)
@@ -82,6 +104,7 @@ export function replaceCommand (key: string, replacement: Replacement, layout: L
   if (sameVersion) requireVersion(expression, base)
   expression.set(mark, successor)
   expression.set(expression.name(ATTRIBUTES.data), expression.value({ M: {} }))
+  for (const name of layout.index?.names ?? []) expression.remove(expression.name(name))
   expression.set(end, expression.value(toNumber(Math.min(base.expiresAt, Math.floor(now) + REPLACED_LIFE))))
   return update(key, expression, layout, 'NONE')
 }
@@ -108,6 +131,13 @@ function mergeData (expression: Expression, change: RecordChange): void {
   for (const key of change.delete) expression.remove(expression.path(ATTRIBUTES.data, key))
 }
 
+function changeIndexed (expression: Expression, { name, value, from }: IndexChange): void {
+  const attribute = expression.name(name)
+  if (from !== undefined) requireValue(expression, expression.path(ATTRIBUTES.data, name), from.stored)
+  if (value === undefined) expression.remove(attribute)
+  else expression.set(attribute, expression.value(value))
+}
+
 function requireVersion (expression: Expression, { version }: SessionRecord): void {
   expression.require(`${expression.name(ATTRIBUTES.version)}=${expression.value(toNumber(version))}`)
 }
@@ -117,6 +147,7 @@ function requireValue (expression: Expression, target: string, value: AttributeV
 }
 
 function changeSettings (expression: Expression, settings: SettingsChange): void {
+  if (typeof settings.user === 'string') expression.set(expression.name(ATTRIBUTES.user), expression.value({ S: settings.user }))
   for (const name of ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const) {
     const value = settings[name]
     if (value === undefined) continue
@@ -160,6 +191,13 @@ export function writesAfter (change: RecordChange, writeToken: string): Readonly
   const writes = new Map([...change.base.writes ?? [], [writeToken, Math.floor(change.now)]])
   for (const token of outdated(change.base.writes ?? new Map(), change.now)) writes.delete(token)
   return writes
+}
+
+/** What a save leaves in the table, as far as its size is concerned. */
+export function savedRecord (change: RecordChange, writeToken: string): SessionRecord {
+  const { base, now, settings } = change
+  const writes = new Map([...base.writes ?? [], [writeToken, Math.floor(now)]])
+  return { ...base, user: settings.user ?? base.user, data: mergedData(change), version: base.version + 1, writes }
 }
 
 function outdated (writes: ReadonlyMap<string, number>, now: number): string[] {

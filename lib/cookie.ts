@@ -1,5 +1,5 @@
-import { parseCookie, stringifySetCookie } from 'cookie'
-import type { CookieAttributes, CookieOptions } from '../types/options.js'
+import { parseCookie, stringifyCookie, stringifySetCookie } from 'cookie'
+import type { CookieAttributes, CookieOptions } from '../types/cookie.js'
 import { LONGEST_COMPANION } from './companion.js'
 import { errors } from './errors.js'
 
@@ -117,6 +117,11 @@ export function writeCookie (cookie: CookieSettings, name: string, value: string
     ...(life !== undefined && { maxAge: life }),
     ...(life === 0 && { expires: new Date(0) })
   })
+}
+
+/** The Cookie header of a request that brings these. */
+export function writeCookieHeader (cookies: Readonly<Record<string, string>>): string {
+  return stringifyCookie(cookies)
 }
 
 /**

@@ -31,6 +31,9 @@ export const errors = {
   /** The item would be larger than `maxSize`, or than DynamoDB takes. Nothing was written. */
   TooLarge: createError<[number, number, string]>(code('TOO_LARGE'),
     'The session would take %d bytes and may take %d. Largest keys: %s. Keep the bulk elsewhere and its key here.', 413),
+  /** The list of a user's sessions takes no more. Nothing was written. */
+  UserFull: createError<[]>(code('USER_FULL'),
+    'The list of this user\'s sessions is full. Limit them with userIndex: { maxSessions }, or end them with revokeAll().', 413),
   /** The format cannot carry a value. Nothing was changed. */
   UnsupportedValue: createError<[string, string, Because?]>(code('UNSUPPORTED_VALUE'),
     'The value of session key "%s" cannot be stored: %s.'),
@@ -39,6 +42,9 @@ export const errors = {
   /** A stored value that cannot be decoded, or a format that is not configured. The record is left as it is. */
   Unreadable: createError<[string, Because?]>(code('UNREADABLE'),
     'The stored session cannot be read: %s. Configure the "format" and the "encryptionKeys" it was written with, or destroy the session.'),
+  /** A living session of another store holds what would become something else here. Nothing was written or deleted. */
+  NotImportable: createError<[string, Because?]>(code('NOT_IMPORTABLE'),
+    'A session of another store cannot be moved: %s. Its record is left as it is: use a "format" that carries the value, or change it there.'),
   /** The table does not exist. */
   TableMissing: createError<[string, Because?]>(code('TABLE_MISSING'),
     'There is no table "%s" in this region. Create it as the README shows, or set "createTable" for a trial.'),
@@ -55,7 +61,7 @@ export function isOurs (error: unknown): boolean {
 }
 
 /** Failures that trying again would not mend. */
-const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UnsupportedValue, errors.Unreadable]
+const DEFINITE = [errors.Gone, errors.Conflict, errors.TooLarge, errors.UserFull, errors.UnsupportedValue, errors.Unreadable]
 
 export function isDefinite (error: unknown): boolean {
   return DEFINITE.some(Kind => error instanceof Kind)

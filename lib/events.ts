@@ -1,7 +1,7 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 
 /** What a DynamoDB call is made for. Each has a tracing channel of its own. */
-export type Operation = 'load' | 'create' | 'save' | 'touch' | 'regenerate' | 'destroy'
+export type Operation = 'load' | 'create' | 'save' | 'touch' | 'regenerate' | 'destroy' | 'revoke' | 'bind' | 'list'
 
 /** What a subscriber of a tracing channel gets: never an id, a key or a value. Filled while the call runs. */
 export interface CallReport {
@@ -17,7 +17,7 @@ export interface CallReport {
   itemBytes?: number
 }
 
-const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy']
+const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy', 'revoke', 'bind', 'list']
 
 const traces = new Map(OPERATIONS.map(operation =>
   [operation, tracingChannel<string, CallReport>(`fastify-dynamodb-session:${operation}`)] as const))

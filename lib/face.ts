@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { Session, SessionMembers } from '../types/session.js'
 import { createBeside } from './beside.js'
+import { bind } from './binding.js'
 import { errors } from './errors.js'
 import { isTimeout } from './expiry.js'
 import type { SessionState } from './session.js'
@@ -91,6 +92,7 @@ class Members {
   async destroy (): Promise<void> { await writable(this).acts.destroy() }
   async save (): Promise<void> { await writable(this).acts.save() }
   async reload (): Promise<void> { await writable(this).acts.reload() }
+  bind (userId: string, options?: unknown): void { bind(writable(this).state, userId, options) }
   touch (): void { partsOf(this).state.touch() }
   options (attributes: unknown): void {
     if (typeof attributes !== 'object' || attributes === null) throw new errors.BadOption('options(attributes)', 'must be an object')

@@ -1,4 +1,5 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
+import type { Indexing } from '../types/indexing.js'
 import type { RecordChange, SessionRecord, StoredValue } from '../types/repository.js'
 import { isTimeout, type OwnTimeouts } from './expiry.js'
 import { fromAttributeName, toAttributeName } from './names.js'
@@ -11,6 +12,8 @@ export interface Layout {
   readonly partitionKey: { readonly name: string, readonly type: 'S' | 'B' }
   readonly keyPrefix: string
   readonly ttlAttribute: string
+  /** Undefined where no session keys are to be indexed. */
+  readonly index?: Indexing | undefined
 }
 
 /** The attributes whose names are the same in every table. */
@@ -28,22 +31,47 @@ export const ATTRIBUTES = {
   cookieMaxAge: 'cookie'
 } as const
 
-/** SHA-256 in base64url. */
+/** Names of attributes that records have, those of a user's list included, and of the defaults. No session key can be indexed under them. */
+export const RESERVED: readonly string[] = [...Object.values(ATTRIBUTES), 'id', 'expires', 'sessions', 'revoking']
+
+/** Bytes of SHA-256. */
+const KEY_BYTES = 32
+
+/** The same in base64url. */
 const KEY = /^[A-Za-z0-9_-]{43}$/
 
 /** The successor of a record that was revoked: none. */
 export const NO_SUCCESSOR = '-'
+
+/** Whether a text can be the key of a session. A key of anything else in the table cannot. */
+export function isKey (text: unknown): text is string {
+  return typeof text === 'string' && KEY.test(text)
+}
 
 export function toKey (key: string, layout: Layout): Item {
   const { name, type } = layout.partitionKey
   return { [name]: type === 'B' ? { B: Buffer.from(key, 'base64url') } : { S: layout.keyPrefix + key } }
 }
 
+/** Before the hash of a user, in keys of lists. No key of a session has it there, and a binary one is shorter by it. */
+const USER = 'user#'
+
+/** Bytes by which the key of a list is longer than that of a session. */
+export const USER_BYTES = USER.length
+
+export function toUserKey (user: string, { partitionKey: { name, type }, keyPrefix }: Layout): Item {
+  return { [name]: type === 'B' ? { B: Buffer.concat([Buffer.from(USER), Buffer.from(user, 'base64url')]) } : { S: keyPrefix + USER + user } }
+}
+
 /** The key in an item; undefined for one that is not of this table's sessions. */
 export function fromKey (item: Readonly<Item>, { partitionKey: { name, type }, keyPrefix }: Layout): string | undefined {
   const { S: text, B: bytes } = item[name] ?? {}
-  if (type === 'B') return bytes === undefined ? undefined : Buffer.from(bytes).toString('base64url')
-  return text?.startsWith(keyPrefix) === true ? text.slice(keyPrefix.length) : undefined
+  if (type === 'B') return bytes === undefined || isUserKey(bytes) ? undefined : Buffer.from(bytes).toString('base64url')
+  return text?.startsWith(keyPrefix) === true && !text.startsWith(USER, keyPrefix.length) ? text.slice(keyPrefix.length) : undefined
+}
+
+function isUserKey (bytes: Uint8Array): boolean {
+  return Buffer.from(bytes).subarray(0, USER_BYTES).toString() === USER && bytes.length > KEY_BYTES
 }
 
 export function toItem (record: SessionRecord, layout: Layout): Item {
@@ -56,10 +84,11 @@ export function toItem (record: SessionRecord, layout: Layout): Item {
   if (record.idleTimeout !== undefined) item[ATTRIBUTES.idleTimeout] = toTimeout(record.idleTimeout)
   if (record.absoluteTimeout !== undefined) item[ATTRIBUTES.absoluteTimeout] = toTimeout(record.absoluteTimeout)
   if (record.cookieMaxAge !== undefined) item[ATTRIBUTES.cookieMaxAge] = toNumber(record.cookieMaxAge)
+  if (record.user !== undefined) item[ATTRIBUTES.user] = { S: record.user }
   if (record.next !== undefined) item[ATTRIBUTES.next] = toSuccessor(record.next, layout)
   if (record.format !== undefined) item[ATTRIBUTES.format] = { S: record.format }
   if (record.writes !== undefined) item[ATTRIBUTES.writes] = toWritesMap(record.writes)
-  return item
+  return layout.index === undefined ? item : { ...item, ...layout.index.attributesOf(record) }
 }
 
 export function toNumber (value: number): AttributeValue {
@@ -85,6 +114,11 @@ export function toWritesMap (writes: ReadonlyMap<string, number>): AttributeValu
 
 /** The record of an item, or null for a ghost: an item that lacks what a session needs. */
 export function fromItem (item: Readonly<Item>, key: string, layout: Layout): SessionRecord | null {
+  const record = withoutIndex(item, key, layout)
+  return layout.index === undefined || record === null ? record : { ...record, index: fromIndex(item, layout.index) }
+}
+
+function withoutIndex (item: Readonly<Item>, key: string, layout: Layout): SessionRecord | null {
   const data = item[ATTRIBUTES.data]?.M
   const version = fromNumber(item[ATTRIBUTES.version])
   const writes = item[ATTRIBUTES.writes]
@@ -106,6 +140,7 @@ export function fromItem (item: Readonly<Item>, key: string, layout: Layout): Se
     idleTimeout: own.idleTimeout,
     absoluteTimeout: own.absoluteTimeout,
     cookieMaxAge: fromNumber(item[ATTRIBUTES.cookieMaxAge]),
+    user: fromUser(item),
     next: fromSuccessor(item[ATTRIBUTES.next], layout),
     format: item[ATTRIBUTES.format]?.S,
     writes: fromWritesMap(writes)
@@ -124,10 +159,21 @@ export function fromVersion (attributes: Readonly<Item> | undefined): number | u
   return fromNumber(attributes?.[ATTRIBUTES.version])
 }
 
+/** The user to whom a record was bound. What others keep under this name is none. */
+export function fromUser (attributes: Readonly<Item> | undefined): string | undefined {
+  const user = attributes?.[ATTRIBUTES.user]?.S
+  return isKey(user) ? user : undefined
+}
+
 function fromDataMap (data: Readonly<Item>): ReadonlyMap<string, StoredValue> {
   const values = new Map<string, StoredValue>()
   for (const name of Object.keys(data)) values.set(fromAttributeName(name), data[name] as StoredValue)
   return values
+}
+
+function fromIndex (item: Readonly<Item>, { names }: Indexing): SessionRecord['index'] {
+  const present = names.filter(name => Object.hasOwn(item, name))
+  return new Map(present.map(name => [name, item[name] as StoredValue]))
 }
 
 function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): string | undefined {
@@ -135,10 +181,10 @@ function fromSuccessor (stored: AttributeValue | undefined, layout: Layout): str
   const { keyPrefix } = layout
   const text = stored.S ?? ''
   // Whatever else stands there, the record is dead; but only a key of ours is followed.
-  return text.startsWith(keyPrefix) && KEY.test(text.slice(keyPrefix.length)) ? text.slice(keyPrefix.length) : NO_SUCCESSOR
+  return text.startsWith(keyPrefix) && isKey(text.slice(keyPrefix.length)) ? text.slice(keyPrefix.length) : NO_SUCCESSOR
 }
 
-function fromNumber (stored: AttributeValue | undefined): number | undefined {
+export function fromNumber (stored: AttributeValue | undefined): number | undefined {
   const value = Number(stored?.N ?? Number.NaN)
   return Number.isFinite(value) && value >= 0 ? value : undefined
 }

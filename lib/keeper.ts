@@ -1,19 +1,23 @@
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBClient, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import type { Repository, SessionRecord } from '../types/repository.js'
 import { RecordCache } from './cache.js'
 import { makeClient } from './client.js'
+import { revokeKey } from './endings.js'
 import { errors } from './errors.js'
 import type { Ended, GoneReason } from './events.js'
 import { NO_TRACES, type Traces } from './companion.js'
 import { activeEndOf, goneReason } from './expiry.js'
+import { Importer } from './importer.js'
 import { createNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
 import { isRenewalDue, withActivity } from './plan.js'
 import { SharedReads } from './reads.js'
 import { DynamoRepository } from './repository.js'
 import { SessionState } from './session.js'
+import { Source } from './source.js'
 import { Table } from './table.js'
 import { Updater } from './updater.js'
+import { Users, type ListingRepository } from './users.js'
 import { Visit, type VisitTools } from './visit.js'
 import { Writer } from './writer.js'
 
@@ -28,21 +32,30 @@ export class Keeper {
   readonly settings: Settings
   readonly repository: SharedReads
   readonly table: Table | undefined
+  /** Undefined on a repository that was handed in and keeps no lists. */
+  readonly users: Users | undefined
+  /** What the sessions of a table are reached by; undefined where a repository was handed in. */
+  readonly dynamo: Dynamo | undefined
   /** Told of requests that bring good tokens of several ids. */
   readonly noticeAmbiguous: (log: Log) => void
-  readonly #tools: VisitTools
+  /** Moves sessions of other stores here, where there are any to be moved. */
+  readonly importer: Importer | undefined
+  readonly #tools: VisitTools & { readonly writer: Writer }
   readonly #close: () => Promise<void>
   /** One is a forgotten tab, many are somebody who guesses. */
   readonly #noticeUnknown: ReturnType<typeof createNotice>
 
   constructor (settings: Settings, log: Log) {
-    const { repository: inner, table, close } = connect(settings, log)
+    const { repository: inner, table, dynamo, close } = connect(settings, log)
     const repository = new SharedReads(inner, cacheOf(settings))
     this.settings = settings
     this.repository = repository
     this.table = table
+    this.dynamo = dynamo
     this.#close = close
-    this.#tools = { settings, repository, writer: new Writer(repository, settings), updater: new Updater(repository, settings) }
+    this.users = usersOf(repository, settings)
+    this.#tools = { settings, repository, writer: new Writer(repository, settings, this.users), updater: new Updater(repository, settings) }
+    this.importer = settings.importFrom.length === 0 ? undefined : new Importer(sourcesOf(settings, dynamo?.client), this.#tools, async (...args) => await this.open(...args))
     this.noticeAmbiguous = createNotice(settings.now, 'Requests came in with tokens of several sessions, of which none counts: somebody may have planted one')
     this.#noticeUnknown = createNotice(settings.now, 'Tokens came in for which there is no session')
   }
@@ -54,12 +67,12 @@ export class Keeper {
     return visit
   }
 
-  blank (log: Log, ended?: Ended): Visit {
-    return new Visit(new SessionState(this.settings), this.#tools, log, ended)
+  blank (log: Log, ended?: Ended, tools: VisitTools = this.#tools): Visit {
+    return new Visit(new SessionState(this.settings), tools, log, ended)
   }
 
   /** `traces` are what the visitor knows: what was written, so that a read that lags behind is noticed, and the last activity. */
-  async open (id: string, key: string, log: Log, traces: Traces = NO_TRACES): Promise<Opened> {
+  async open (id: string, key: string, log: Log, traces: Traces = NO_TRACES, tools: VisitTools = this.#tools): Promise<Opened> {
     const { consistentRead } = this.settings
     const { activeAt } = traces
     // An answer that tells an activity may have taken back what another said of a write, until the end of that second.
@@ -72,10 +85,10 @@ export class Keeper {
     }
     if (record !== null && ended === undefined) {
       const toldAt = traces.isOutdated ? -Infinity : traces.activeAt
-      return { visit: new Visit(new SessionState(this.settings, { id, record, toldAt }), this.#tools, log), ended }
+      return { visit: new Visit(new SessionState(this.settings, { id, record, toldAt }), tools, log), ended }
     }
     if (record === null) this.#noticeUnknown(log, key)
-    return { visit: this.blank(log, ended === undefined || ended === 'missing' ? undefined : { key, reason: ended }), ended }
+    return { visit: this.blank(log, ended === undefined || ended === 'missing' ? undefined : { key, reason: ended }, tools), ended }
   }
 
   /** The same, by a strong read, for callers without a visitor who could tell what was written. */
@@ -85,11 +98,17 @@ export class Keeper {
     return new Visit(new SessionState(this.settings, { id, record }), this.#tools, log)
   }
 
-  async destroyKey (key: string): Promise<void> {
-    await this.#tools.writer.destroyKey(key)
+  async destroyKey (key: string, log: Log): Promise<void> {
+    await this.#tools.writer.destroyKey(key, log)
+  }
+
+  async revokeKey (key: string, log: Log): Promise<void> {
+    const bound = await revokeKey(this.repository, key, this.#now())
+    for (const [key, user] of bound) await this.users?.unlist(key, user, log)
   }
 
   async close (): Promise<void> {
+    if (this.importer !== undefined) await this.importer.close()
     await this.#close()
   }
 
@@ -117,6 +136,8 @@ function isSuspect (record: SessionRecord | null, ended: GoneReason | undefined,
 
 const NO_BATCHES = 'Reads do not travel together, because BatchGetItem is refused: permit dynamodb:BatchGetItem, or set batchReads: false'
 
+const NO_INDEX = 'A session was written without the attributes of "indexKeys", because an index of the table refuses one of them: define its key with the type that the values have'
+
 /**
  * A record that is to be renewed is read again, because another process may have renewed it: a read costs less than a
  * renewal. So is one that has expired.
@@ -126,23 +147,51 @@ function cacheOf (settings: Settings): RecordCache | undefined {
   return cache === false ? undefined : new RecordCache(cache, now, record => !isRenewalDue(record, settings, now() / 1000))
 }
 
-interface Connection { readonly repository: Repository, readonly table: Table | undefined, readonly close: () => Promise<void> }
+function usersOf (repository: SharedReads, settings: Settings): Users | undefined {
+  if (repository.users !== undefined) return new Users(repository as SharedReads & Pick<ListingRepository, 'users'>, settings)
+  if (settings.userIndex !== false) throw new errors.BadOption('userIndex', 'needs a table, or a repository that keeps lists of sessions')
+  return undefined
+}
+
+export interface Dynamo { readonly client: DynamoDBClient, readonly repository: DynamoRepository }
+
+interface Connection {
+  readonly repository: Repository
+  readonly table: Table | undefined
+  readonly dynamo: Dynamo | undefined
+  readonly close: () => Promise<void>
+}
 
 function connect (settings: Settings, log: Log): Connection {
   const { client, layout, timeout, maxSize, createTable, batchReads, consistentRead } = settings
   if ('load' in client && typeof client.load === 'function') {
     if (createTable !== false) throw new errors.BadOption('createTable', 'needs a DynamoDB client, not a repository')
-    return { repository: client, table: undefined, close: async () => await client.close?.() }
+    return { repository: client, table: undefined, dynamo: undefined, close: async () => await client.close?.() }
   }
-  const isOwn = !('send' in client && typeof client.send === 'function')
+  const isOwn = !isClient(client)
   const dynamo = isOwn ? makeClient(client, timeout) : client
   const noticeGhost = createNotice(settings.now, 'A record lacks what a session needs and counts as absent')
   const onGhost = (loggableId: string): void => { noticeGhost(log, loggableId) }
+  const noticeIndex = createNotice(settings.now, NO_INDEX)
+  const onIndexRefused = (loggableId: string): void => { noticeIndex(log, loggableId) }
   const onRefused = (err: Error): void => { log.warn({ err }, NO_BATCHES) }
   const batches = batchReads ? { strong: consistentRead, onRefused } : undefined
-  const repository = new DynamoRepository(dynamo, { layout, timeout, maxSize, onGhost, batches })
+  const repository = new DynamoRepository(dynamo, { layout, timeout, maxSize, onGhost, batches, onIndexRefused })
   const table = new Table(dynamo, settings, repository, log)
-  return { repository, table, close: async () => { if (isOwn) await destroyWhenIdle(dynamo, repository) } }
+  return { repository, table, dynamo: { client: dynamo, repository }, close: async () => { if (isOwn) await destroyWhenIdle(dynamo, repository) } }
+}
+
+function isClient (client: DynamoDBClient | DynamoDBClientConfig): client is DynamoDBClient {
+  return 'send' in client && typeof client.send === 'function'
+}
+
+/** The tables of other stores, by the plugin's client where a reader has none of its own. */
+function sourcesOf ({ importFrom, timeout }: Settings, dynamo: DynamoDBClient | undefined): Source[] {
+  return importFrom.map(reader => {
+    const { client = dynamo } = reader
+    if (client === undefined) throw new errors.BadOption('importFrom', 'needs a DynamoDB client: give the reader a "client", since the plugin has a repository')
+    return isClient(client) ? new Source(reader, client, timeout, false) : new Source(reader, makeClient(client, timeout), timeout, true)
+  })
 }
 
 /**

@@ -5,6 +5,7 @@ import { createBeside } from './beside.js'
 import { errors } from './errors.js'
 import type { Keeper, Opened } from './keeper.js'
 import { makeSeat, newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
+import type { Move } from './move.js'
 import { Transport } from './transport.js'
 import { hash } from './token.js'
 import type { Visit } from './visit.js'
@@ -65,16 +66,16 @@ class Lifecycle {
       this.#seats.set(request, seat)
       watchConnection(seat, request)
     }
-    if (arrival.token === undefined) {
+    const id = arrival.token?.id
+    const key = id === undefined ? undefined : hash(id)
+    const opened = id === undefined || key === undefined ? this.#import(seat, request) : this.#open(seat, id, key, request)
+    if (opened === undefined) {
       take()
       return undefined
     }
-    const { id } = arrival.token
-    const key = hash(id)
-    const opened = this.#keeper.open(id, key, request.log, this.#transport.traces(arrival, key))
-    return opened.catch((error: Error) => this.#openWithout(error, key, request)).then(({ visit, ended }) => {
-      seat.visit = visit
-      seat.ended = ended
+    return opened.catch((error: Error) => this.#openWithout(error, key, request)).then(found => {
+      seat.visit = found?.visit
+      seat.ended = found?.ended
       take()
     }, (error: unknown) => {
       this.#seats.set(request, { kind: 'failed', error })
@@ -105,8 +106,32 @@ class Lifecycle {
     return warnOfLosses(this.#seats.get(request), request)
   }
 
+  #open (seat: OpenSeat, id: string, key: string, request: FastifyRequest): Promise<Opened | undefined> {
+    const { importer } = this.#keeper
+    const beside = importer?.beside(request.headers, key, request.log)
+    seat.move = beside?.move
+    const opened = this.#keeper.open(id, key, request.log, this.#transport.traces(seat.arrival, key), beside?.tools)
+    if (importer === undefined) return opened
+    // A replaced session has a successor, whose token that of another one would overwrite.
+    return opened.then(found => found.ended === undefined || found.ended === 'replaced' ? found : this.#import(seat, request)?.then(moved => moved ?? found) ?? found)
+  }
+
+  /** The session of an old token of another store. Where tokens of ours disagree, somebody may have planted more than those. */
+  #import (seat: OpenSeat, request: FastifyRequest): Promise<Opened | undefined> | undefined {
+    const { importer, settings } = this.#keeper
+    if (importer === undefined || seat.arrival.isAmbiguous) return undefined
+    const found = importer.find(request.headers, request.log)
+    if (found.length === 0) return undefined
+    return importer.open(found, request.log).then(moved => {
+      if (moved === undefined) return undefined
+      seat.move = moved.move
+      if (moved.way === 'header' && settings.header !== undefined) seat.arrival = { ...seat.arrival, way: 'header' }
+      return { visit: moved.visit, ended: undefined }
+    })
+  }
+
   /** What a request has whose session cannot be read, where it may go on without. */
-  #openWithout (error: Error, loggableId: string, { log }: FastifyRequest): Opened {
+  #openWithout (error: Error, loggableId: string | undefined, { log }: FastifyRequest): Opened {
     if (this.#keeper.settings.readFailure === 'error' || !(error instanceof errors.Unavailable)) throw error
     log.warn({ err: error, loggableId }, 'A session cannot be read, so its request goes on without')
     return { visit: this.#keeper.unread(log, error), ended: undefined }
@@ -115,6 +140,14 @@ class Lifecycle {
   async #settle (seat: OpenSeat, visit: Visit, request: FastifyRequest): Promise<void> {
     try {
       await visit.settle(seat.reply.statusCode >= 500 && !this.#keeper.settings.saveOnServerError)
+    } finally {
+      await (seat.move === undefined ? this.#tell(seat, request) : this.#finishMove(seat, seat.move, visit, request))
+    }
+  }
+
+  async #finishMove (seat: OpenSeat, move: Move, visit: Visit, request: FastifyRequest): Promise<void> {
+    try {
+      seat.isMoved ||= await this.#keeper.importer?.finish(move, visit, seat.reply.raw.destroyed, request.log) === true
     } finally {
       await this.#tell(seat, request)
     }

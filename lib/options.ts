@@ -1,17 +1,21 @@
 import type { CreateTableCommandInput, DynamoDBClient, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
 import { closest, distance } from 'fastest-levenshtein'
-import type { CacheOptions, CookieOptions, DynamoSessionOptions } from '../types/options.js'
+import type { CookieOptions } from '../types/cookie.js'
+import type { CacheOptions, DynamoSessionOptions } from '../types/options.js'
+import type { SessionReader } from '../types/import.js'
 import type { Repository } from '../types/repository.js'
-import { CACHE_CHECKS, CHECKS, isObject } from './checks.js'
+import { CACHE_CHECKS, CHECKS, isObject, USER_INDEX_CHECKS } from './checks.js'
 import { createFormats } from './codec.js'
 import { COMPANION_SUFFIX, COOKIE_OPTIONS, resolveCookie, type CookieSettings } from './cookie.js'
 import { errors } from './errors.js'
+import { withIndex } from './indexing.js'
 import { createEnvelope, type Envelope } from './envelope.js'
 import { ATTRIBUTES, type Layout } from './item.js'
 import { Sealer } from './seal.js'
 import type { SessionSettings } from './session.js'
 import { LARGEST_ITEM } from './size.js'
 import { Tokens } from './token.js'
+import { assertRoomForLists, userIndexOf } from './naming.js'
 
 /** Options after the door: every default decided, every refusal done, frozen. */
 export interface Settings extends SessionSettings {
@@ -30,6 +34,7 @@ export interface Settings extends SessionSettings {
   readonly cache: false | Readonly<CacheOptions>
   readonly verify: boolean
   readonly createTable: false | Partial<CreateTableCommandInput>
+  readonly importFrom: readonly SessionReader[]
   readonly sessionName: string
   readonly now: () => number
 }
@@ -55,6 +60,9 @@ const DEFAULTS = {
   cache: false,
   verify: true,
   createTable: false,
+  userIndex: false,
+  indexKeys: [],
+  importFrom: [],
   sessionName: 'session',
   now: Date.now
 } as const
@@ -66,8 +74,11 @@ export function resolveOptions (given: unknown): Settings {
   const { idleTimeout, absoluteTimeout, idleTracking, cookie, header } = options
   assertTrackable(options)
   const tokens = new Tokens(options.idBytes, secretsOf(options.secrets))
+  const sealer = sealerOf(options)
+  const form = { formats: createFormats(options.format), envelope: envelopeOf(options, sealer) }
+  const layout = withIndex(layoutOf(options), options, form)
   return Object.freeze({
-    layout: layoutOf(options),
+    layout,
     client,
     idleTimeout,
     absoluteTimeout,
@@ -77,8 +88,7 @@ export function resolveOptions (given: unknown): Settings {
     usesCookie: header === undefined || cookie !== undefined,
     header: header?.toLowerCase(),
     tokens,
-    formats: createFormats(options.format),
-    envelope: envelopeOf(options),
+    ...form,
     consistentRead,
     conflict,
     maxSize,
@@ -89,6 +99,8 @@ export function resolveOptions (given: unknown): Settings {
     cache: cacheOf(options.cache, consistentRead),
     verify,
     createTable: createTableOf(options.createTable),
+    userIndex: resolveUserIndex(options, layout, sealer),
+    importFrom: Object.freeze([...options.importFrom]),
     sessionName,
     now
   })
@@ -111,7 +123,8 @@ function checked (given: unknown): Given<DynamoSessionOptions> {
   return options as unknown as Given<DynamoSessionOptions>
 }
 
-function assertKnown (name: string, known: readonly string[], path: string): void {
+/** Refuses a name that is not among those that are known, and says which may have been meant. */
+export function assertKnown (name: string, known: readonly string[], path: string): void {
   if (known.includes(name)) return
   const nearest = closest(name, known as string[])
   const isTypo = distance(name, nearest) <= Math.max(1, Math.floor(name.length * 0.4))
@@ -132,7 +145,7 @@ function assertTrackable ({ idleTracking, secrets, absoluteTimeout }: Pick<Given
   if (absoluteTimeout === false) throw new errors.BadOption('idleTracking', 'can be "cookie" with an "absoluteTimeout" only, or records would stay for ever')
 }
 
-function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Required<Given<Pick<DynamoSessionOptions, keyof Layout>>>): Layout {
+function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Required<Given<Pick<DynamoSessionOptions, Exclude<keyof Layout, 'index'>>>>): Layout {
   const partitionKey = typeof given === 'string' ? { name: given, type: 'S' as const } : { name: given.name, type: given.type ?? 'S' }
   const taken: readonly string[] = Object.values(ATTRIBUTES)
   if (taken.includes(partitionKey.name)) throw new errors.BadOption('partitionKey', 'is the name of an attribute that records have')
@@ -143,13 +156,16 @@ function layoutOf ({ table, partitionKey: given, keyPrefix, ttlAttribute }: Requ
 }
 
 function envelopeOf (
-  { encryptionKeys, acceptPlainUntil, compress, keyPrefix, now }:
-  Pick<Given<DynamoSessionOptions>, 'encryptionKeys' | 'acceptPlainUntil'> & Required<Given<Pick<DynamoSessionOptions, 'compress' | 'keyPrefix' | 'now'>>>
+  { acceptPlainUntil, compress, now }: Pick<Given<DynamoSessionOptions>, 'acceptPlainUntil'> & Required<Given<Pick<DynamoSessionOptions, 'compress' | 'now'>>>,
+  sealer: Sealer | undefined
 ): Envelope {
-  if (acceptPlainUntil !== undefined && encryptionKeys === undefined) throw new errors.BadOption('acceptPlainUntil', 'goes with "encryptionKeys" only')
-  const [newest, ...older] = encryptionKeys instanceof Uint8Array ? [encryptionKeys] : encryptionKeys ?? []
-  const sealer = newest === undefined ? undefined : new Sealer([newest, ...older], keyPrefix)
+  if (acceptPlainUntil !== undefined && sealer === undefined) throw new errors.BadOption('acceptPlainUntil', 'goes with "encryptionKeys" only')
   return createEnvelope({ sealer, compress, acceptPlainUntil: acceptPlainUntil?.getTime() ?? -Infinity, now })
+}
+
+function sealerOf ({ encryptionKeys, keyPrefix }: Pick<Given<DynamoSessionOptions>, 'encryptionKeys'> & { keyPrefix: string }): Sealer | undefined {
+  const [newest, ...older] = encryptionKeys instanceof Uint8Array ? [encryptionKeys] : encryptionKeys ?? []
+  return newest === undefined ? undefined : new Sealer([newest, ...older], keyPrefix)
 }
 
 function secretsOf (given: DynamoSessionOptions['secrets']): readonly string[] | undefined {
@@ -164,12 +180,28 @@ function cookieOf (given: CookieOptions | undefined, sessionName: string, tokens
 
 function cacheOf (given: false | CacheOptions, consistentRead: boolean): Settings['cache'] {
   if (given === false) return false
-  for (const name of Object.keys(given)) assertKnown(name, Object.keys(CACHE_CHECKS), 'cache.')
-  for (const [name, [accepts, remark]] of Object.entries(CACHE_CHECKS)) {
-    if (!accepts(given[name as keyof CacheOptions])) throw new errors.BadOption(`cache.${name}`, remark)
-  }
+  checkedMembers('cache', given, CACHE_CHECKS)
   if (consistentRead) throw new errors.BadOption('cache', 'goes without "consistentRead": what is kept is older than what that asks for')
   return Object.freeze({ ttl: given.ttl, max: given.max })
+}
+
+function resolveUserIndex (
+  { userIndex: given, acceptPlainUntil, now }: Given<DynamoSessionOptions> & { now: () => number }, layout: Layout, sealer: Sealer | undefined
+): Settings['userIndex'] {
+  if (given === undefined || given === false) return false
+  const { maxSessions } = checkedMembers('userIndex', given === true ? {} : given, USER_INDEX_CHECKS)
+  assertRoomForLists(layout)
+  const plainUntil = acceptPlainUntil?.getTime() ?? -Infinity
+  return userIndexOf(maxSessions, sealer, () => now() < plainUntil)
+}
+
+/** The members of an option that is an object. */
+function checkedMembers<Members extends object> (option: string, given: Members, checks: Readonly<Record<keyof Members & string, readonly [(value: unknown) => boolean, string]>>): Members {
+  for (const name of Object.keys(given)) assertKnown(name, Object.keys(checks), `${option}.`)
+  for (const [name, [accepts, remark]] of Object.entries<readonly [(value: unknown) => boolean, string]>(checks)) {
+    if (!accepts(given[name as keyof Members])) throw new errors.BadOption(`${option}.${name}`, remark)
+  }
+  return given
 }
 
 function createTableOf (given: NonNullable<DynamoSessionOptions['createTable']>): Settings['createTable'] {

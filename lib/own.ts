@@ -3,9 +3,12 @@ import type { OwnTimeouts } from './expiry.js'
 import { LazySet } from './lazy.js'
 
 /** A session's own settings, where it has any. */
-export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined }
+export type OwnSettings = OwnTimeouts & { readonly cookieMaxAge?: number | undefined, readonly user?: string | undefined }
 
-const NAMES = ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge'] as const
+const NAMES = ['idleTimeout', 'absoluteTimeout', 'cookieMaxAge', 'user'] as const
+
+/** What stays where a session begins anew. */
+const LASTING = ['user'] as const
 
 const NONE: OwnSettings = {}
 const NO_CHANGES: SettingsChange = {}
@@ -45,9 +48,9 @@ export class Own {
     if (this.#assigned !== NONE) this.#assigned = pick(this.#assigned, Object.keys(this.changes()))
   }
 
-  /** The same settings, for a session that replaces this one. */
-  moved (): Own {
-    return new Own({}, this.get())
+  /** The same settings, for a session that replaces this one; where it begins anew, only whose it is. */
+  moved (whole: boolean): Own {
+    return new Own({}, pick(this.get(), whole ? NAMES : LASTING))
   }
 
   /** Whether these settings are stored is not known: they are written again, whatever they are by then. */
@@ -56,9 +59,9 @@ export class Own {
   }
 
   /** Takes what others have changed in a record meanwhile, save where it differs here from what it was before. */
-  takeAnew (before: SessionRecord, present: SessionRecord): void {
+  takeAnew (before: SessionRecord, present: SessionRecord, whole: boolean): void {
     const own = this.get()
-    this.assign(pick(present, NAMES.filter(name => own[name] === before[name])))
+    this.assign(pick(present, (whole ? NAMES : LASTING).filter(name => own[name] === before[name])))
   }
 }
 

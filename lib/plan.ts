@@ -41,6 +41,16 @@ export interface Delivery {
 /** What `regenerate` keeps: the named keys, all, or none. */
 export type Keep = readonly string[] | boolean
 
+/** The record that a regenerated session is to replace, and what is kept of it. */
+export interface Replaced { readonly record: SessionRecord, readonly keep: Keep }
+
+/** That a session is to be listed for a user. */
+export interface Binding {
+  /** The names under which the user's list may stand, the one for new entries first. */
+  readonly users: readonly [string, ...string[]]
+  readonly label: string | undefined
+}
+
 /** Nothing is to be done. */
 export const NOTHING: Plan = { kind: 'nothing' }
 
@@ -152,7 +162,8 @@ export function changedRecord (change: RecordChange, version: number, writes = c
   const { base, settings, renewal } = change
   const own = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value ?? undefined]))
   const { lastSeenAt, expiresAt } = renewal ?? base
-  return { ...base, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: writes ?? new Map() }
+  const { index, ...others } = base
+  return { ...others, ...own, data: mergedData(change), version, lastSeenAt, expiresAt, writes: writes ?? new Map() }
 }
 
 /**

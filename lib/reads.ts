@@ -1,4 +1,4 @@
-import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
+import type { RecordChange, Renewal, Replacement, Repository, Revoked, SessionRecord, UserLists, WriteAnswer } from '../types/repository.js'
 import type { RecordCache } from './cache.js'
 import { errors } from './errors.js'
 
@@ -62,8 +62,18 @@ export class SharedReads implements Repository {
     return await this.#write(key, async () => await this.#inner.replace(key, replacement))
   }
 
-  async destroy (key: string): Promise<string | undefined> {
+  async destroy (key: string): Promise<Revoked | string | undefined> {
     return await this.#write(key, async () => await this.#inner.destroy(key))
+  }
+
+  async revoke (key: string, now: number, user?: string): Promise<Revoked> {
+    const { revoke } = this.#inner
+    if (revoke === undefined) throw new errors.BadOption('client', 'is a repository without revoke(), so nothing can be revoked')
+    return await this.#write(key, async () => await revoke.call(this.#inner, key, now, user))
+  }
+
+  get users (): UserLists | undefined {
+    return this.#inner.users
   }
 
   async verify (): Promise<void> {

@@ -1,22 +1,24 @@
 import {
   BatchGetItemCommand, DeleteItemCommand, GetItemCommand, PutItemCommand, UpdateItemCommand, type DynamoDBClient
 } from '@aws-sdk/client-dynamodb'
-import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
-import { Batches, LEFT_OVER, readAnswer, type Batch, type BatchAnswer, type BatchTools } from './batch.js'
+import type { RecordChange, Renewal, Replacement, Repository, Revoked, SessionRecord, UserLists, WriteAnswer } from '../types/repository.js'
+import { Batches, LEFT_OVER, readAnswer, unlessWithoutBatches, type Batch, type BatchAnswer, type BatchTools } from './batch.js'
 import { Calls, measure, unavailable } from './calls.js'
 import {
-  createCommand, destroyCommand, readCommand, readTogetherCommand, replaceCommand, saveCommand, touchCommand, writesAfter
+  createCommand, destroyCommand, readCommand, readTogetherCommand, replaceCommand, revokeCommand, savedRecord, saveCommand, touchCommand,
+  writesAfter
 } from './commands.js'
 import { Deadline } from './deadline.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
-import { fromItem, fromVersion, mergedData, toItem, type Item, type Layout } from './item.js'
+import { fromItem, fromUser, fromVersion, toItem, type Item } from './item.js'
+import { Lists } from './lists.js'
+import { writeIndexed, type IndexedSettings } from './refusal.js'
 import { assertFits, LARGEST_ITEM, unitsOfRead } from './size.js'
 import { stoppable } from './stop.js'
 import { makeWriteToken } from './token.js'
 
 /** What a repository needs to know beside its client. */
-export interface RepositorySettings {
-  readonly layout: Layout
+export interface RepositorySettings extends IndexedSettings {
   /** Seconds for a whole operation: the calls that it takes, each with its retries. */
   readonly timeout: number
   /** Bytes. */
@@ -34,19 +36,18 @@ export interface BatchSettings {
   readonly onRefused: (error: Error) => void
 }
 
-/** BatchGetItem is not permitted, or this engine has none. */
-const NO_BATCHES = ['AccessDeniedException', 'UnknownOperationException']
-
 /** Records in a DynamoDB table: the only door to its items. */
 export class DynamoRepository implements Repository {
   readonly #client: DynamoDBClient
   readonly #settings: RepositorySettings
   readonly #calls = new Calls()
+  readonly users: UserLists
   #batches: Batches | undefined
 
   constructor (client: DynamoDBClient, settings: RepositorySettings) {
     this.#client = client
     this.#settings = settings
+    this.users = new Lists(client, this.#calls, settings)
     if (settings.batches === undefined) return
     const ask = async (...args: Parameters<BatchTools['ask']>): Promise<BatchAnswer> => await this.#ask(...args)
     this.#batches = new Batches({ ask, deadline: () => this.#deadline() })
@@ -114,29 +115,33 @@ export class DynamoRepository implements Repository {
     return record
   }
 
-  async create (record: SessionRecord, now: number): Promise<boolean> {
+  create (record: SessionRecord, now: number): Promise<boolean> {
     const deadline = this.#deadline()
-    const writeToken = makeWriteToken()
-    const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
-    const input = createCommand(signed, this.#settings.layout)
-    assertFits(input.Item, record.data, this.#settings.maxSize)
-    const answer = await this.#calls.send('create', { action: 'PutItem', consistent: true }, deadline,
-      stop => this.#client.send(new PutItemCommand(input), stoppable(this.#client, input, stop)),
-      () => input.Item)
-    if (answer !== undefined) return true
-    const present = await this.#read(record.key, true, deadline)
-    return present?.writes?.has(writeToken) === true
+    return writeIndexed(this.#settings, record.key, async layout => {
+      const writeToken = makeWriteToken()
+      const signed = { ...record, writes: new Map([[writeToken, Math.floor(now)]]) }
+      const input = createCommand(signed, layout)
+      assertFits(input.Item, record.data, this.#settings.maxSize)
+      const answer = await this.#calls.send('create', { action: 'PutItem', consistent: true }, deadline,
+        stop => this.#client.send(new PutItemCommand(input), stoppable(this.#client, input, stop)),
+        () => input.Item)
+      if (answer !== undefined) return true
+      const present = await this.#read(record.key, true, deadline)
+      return present?.writes?.has(writeToken) === true
+    })
   }
 
-  async save (key: string, change: RecordChange): Promise<WriteAnswer> {
+  save (key: string, change: RecordChange): Promise<WriteAnswer> {
     const deadline = this.#deadline()
-    const writeToken = makeWriteToken()
-    this.#assertFits(savedRecord(change, writeToken))
-    const answer = await this.#update('save', saveCommand(key, change, writeToken, this.#settings.layout), deadline)
-      .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken, deadline))
-    const version = fromVersion(answer?.Attributes)
-    if (version !== undefined) return { done: true, version, writes: writesAfter(change, writeToken) }
-    return await this.#decide(key, deadline, record => record.writes?.has(writeToken) === true)
+    return writeIndexed(this.#settings, key, async layout => {
+      const writeToken = makeWriteToken()
+      this.#assertFits(savedRecord(change, writeToken))
+      const answer = await this.#update('save', saveCommand(key, change, writeToken, layout), deadline)
+        .catch(async (error: Error) => await this.#explainRefusal(error, key, change, writeToken, deadline))
+      const version = fromVersion(answer?.Attributes)
+      if (version !== undefined) return { done: true, version, writes: writesAfter(change, writeToken) }
+      return await this.#decide(key, deadline, record => record.writes?.has(writeToken) === true)
+    })
   }
 
   async touch (key: string, renewal: Renewal, now: number): Promise<boolean> {
@@ -150,13 +155,21 @@ export class DynamoRepository implements Repository {
     return await this.#decide(key, deadline, record => record.next === replacement.next)
   }
 
-  async destroy (key: string): Promise<string | undefined> {
-    const { layout } = this.#settings
+  async destroy (key: string): Promise<Revoked> {
     const deadline = this.#deadline()
-    const input = destroyCommand(key, layout)
+    const input = destroyCommand(key, this.#settings.layout)
     const answer = await this.#calls.send('destroy', { action: 'DeleteItem', consistent: true }, deadline,
       stop => this.#client.send(new DeleteItemCommand(input), stoppable(this.#client, input, stop)))
-    return answer === undefined ? (await this.#read(key, true, deadline))?.next : undefined
+    return await this.#standing(key, answer, deadline)
+  }
+
+  async revoke (key: string, now: number, user?: string): Promise<Revoked> {
+    const deadline = this.#deadline()
+    const input = revokeCommand(key, now, user, this.#settings.layout)
+    const answer = await this.#calls.send('revoke', { action: 'PutItem', consistent: true }, deadline,
+      stop => this.#client.send(new PutItemCommand(input), stoppable(this.#client, input, stop)),
+      () => input.Item)
+    return await this.#standing(key, answer, deadline)
   }
 
   /** Whether an answer that does not tell the capacity that it consumed is a failure. */
@@ -175,6 +188,13 @@ export class DynamoRepository implements Repository {
   async #update (operation: Operation, input: ReturnType<typeof touchCommand>, deadline: Deadline) {
     return await this.#calls.send(operation, { action: 'UpdateItem', consistent: true }, deadline,
       stop => this.#client.send(new UpdateItemCommand(input), stoppable(this.#client, input, stop)))
+  }
+
+  /** What an end has met: where it was refused, there is a successor, which one strong read tells. */
+  async #standing (key: string, answer: { readonly Attributes?: Item | undefined } | undefined, deadline: Deadline): Promise<Revoked> {
+    if (answer !== undefined) return { next: undefined, user: fromUser(answer.Attributes) }
+    const present = await this.#read(key, true, deadline)
+    return { next: present?.next, user: present?.user }
   }
 
   /** After a refused write, one strong read tells whether it was our own whose answer was lost. */
@@ -196,17 +216,4 @@ export class DynamoRepository implements Repository {
   #assertFits (record: SessionRecord, limit = this.#settings.maxSize): void {
     assertFits(toItem(record, this.#settings.layout), record.data, limit)
   }
-}
-
-/** What a save leaves in the table, as far as its size is concerned. */
-function savedRecord (change: RecordChange, writeToken: string): SessionRecord {
-  const { base, now } = change
-  const writes = new Map([...base.writes ?? [], [writeToken, Math.floor(now)]])
-  return { ...base, data: mergedData(change), version: base.version + 1, writes }
-}
-
-function unlessWithoutBatches (error: Error): Error {
-  const { cause } = error
-  if (cause instanceof Error && NO_BATCHES.includes(cause.name)) return cause
-  throw error
 }

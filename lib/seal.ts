@@ -67,6 +67,13 @@ export class Sealer {
     }
   }
 
+  /** Names for a user, by each key: who has none of them cannot tell whose they are. */
+  nameUser (userId: string): [string, ...string[]] {
+    const [newest, ...older] = this.#keys
+    const name = ({ bytes }: Key): string => mac(bytes, ['user', this.#context, userId]).toString('base64url')
+    return [name(newest), ...older.map(name)]
+  }
+
   #derive (key: Key, place: Place): Buffer {
     return mac(key.bytes, ['seal', this.#context, place.key])
   }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { GoneReason } from './events.js'
 import type { Keeper } from './keeper.js'
+import type { Move } from './move.js'
 import type { Log } from './report.js'
 import type { Arrival } from './transport.js'
 import type { Visit } from './visit.js'
@@ -14,10 +15,14 @@ export type Seat =
 export interface OpenSeat {
   readonly kind: 'open'
   readonly reply: FastifyReply
-  readonly arrival: Arrival
+  arrival: Arrival
   /** Made when it is first asked for, where the request brought no token. */
   visit: Visit | undefined
   ended: GoneReason | undefined
+  /** What is left to do about the old record, where the session came from another store, or one that is kept there comes with it. */
+  move: Move | undefined
+  /** Whether it has been done, so that the old cookie is to be cleared. */
+  isMoved: boolean
   /** Whether the application has looked at the session, so that the answer depends on it. */
   used: boolean
   /** Whether the headers of the answer are written. */
@@ -32,7 +37,7 @@ export interface OpenSeat {
 
 export function makeSeat (reply: FastifyReply, arrival: Arrival): OpenSeat {
   return {
-    kind: 'open', reply, arrival, visit: undefined, ended: undefined, used: false, told: false, hasSent: false, isStream: false, isOver: false
+    kind: 'open', reply, arrival, visit: undefined, ended: undefined, move: undefined, isMoved: false, used: false, told: false, hasSent: false, isStream: false, isOver: false
   }
 }
 

@@ -3,8 +3,9 @@ import { errors } from './errors.js'
 import { activeEndOf, presentEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Form, type FormSettings } from './form.js'
 import { Own } from './own.js'
-import { isChange, narrower, newRecord, NOTHING, planRenewal, renewalOf, takeAnew, type Delivery, type Keep, type Plan } from './plan.js'
+import { isChange, narrower, newRecord, NOTHING, planRenewal, renewalOf, takeAnew, type Delivery, type Binding, type Keep, type Plan, type Replaced } from './plan.js'
 import { hash, type Tokens } from './token.js'
+import type { UserIndex } from './naming.js'
 import { Values, type ValueChanges } from './values.js'
 
 /** What all sessions of one registration share. */
@@ -12,6 +13,7 @@ export interface SessionSettings extends Timeouts, FormSettings {
   readonly reissueTime: number
   /** Whether a save over data that others have written meanwhile is refused, or goes beside it. */
   readonly conflict: 'merge' | 'reject'
+  readonly userIndex: UserIndex | false
   readonly tokens: Tokens
 }
 
@@ -21,9 +23,6 @@ export interface SessionSettings extends Timeouts, FormSettings {
  * `settled`: the request's plan was taken; what changes now is saved by `save()` or not at all.
  */
 export type Status = 'blank' | 'started' | 'loaded' | 'changed' | 'destroyed' | 'settled'
-
-/** The record that a regenerated session is to replace, and what is kept of it. */
-interface Replaced { readonly record: SessionRecord, readonly keep: Keep }
 
 /** One session in one request: pure and synchronous. It knows no request and no table; it decides, and others act. */
 export class SessionState {
@@ -35,6 +34,8 @@ export class SessionState {
   values: Values
   own = new Own()
   replaced: Replaced | undefined
+  /** To whom the session is to be bound. */
+  binding: Binding | undefined
   delivery: Delivery = {}
   /** Whether a write was refused or failed, so that the session may be dead and its token is not to be sent anew. */
   failed = false
@@ -69,7 +70,7 @@ export class SessionState {
     this.values = new Values(Form.of(record, this.settings), record.data)
     this.record = record
     this.version = record.version
-    this.replaced = undefined
+    this.replaced = this.binding = undefined
     this.own = new Own(record)
     this.#id = id
     this.#key = record.key
@@ -94,9 +95,8 @@ export class SessionState {
     // The first record stands: regenerating twice replaces it once.
     if (this.record !== undefined) this.replaced = { record: this.record, keep }
     else if (this.replaced !== undefined) this.replaced = { ...this.replaced, keep: narrower(this.replaced.keep, keep) }
-    this.record = undefined
-    this.version = undefined
-    this.own = keep === true ? this.own.moved() : new Own()
+    this.record = this.version = undefined
+    this.own = this.own.moved(keep === true)
     this.takeOtherId()
     this.change()
   }
@@ -116,7 +116,7 @@ export class SessionState {
     if (this.replaced === undefined) return
     const { record: before, keep } = this.replaced
     takeAnew(this.values, keep, before, present, this.settings)
-    if (keep === true) this.own.takeAnew(before, present)
+    this.own.takeAnew(before, present, keep === true)
     this.replaced = { record: present, keep }
   }
 
@@ -125,13 +125,11 @@ export class SessionState {
   /** The session is stored nowhere any more and may be used anew. */
   forget (): void {
     this.values = new Values(Form.unstored(this.settings))
-    this.record = undefined
-    this.version = undefined
-    this.replaced = undefined
+    this.record = this.version = undefined
+    this.replaced = this.binding = undefined
     this.delivery = { token: 'clear' }
     this.own = new Own()
-    this.#id = undefined
-    this.#key = undefined
+    this.#id = this.#key = undefined
     this.#wantsTouch = false
     this.#move('destroyed')
   }
@@ -141,7 +139,7 @@ export class SessionState {
 
   /** Whether anything would be written. Compares what may have changed in place, and throws what no format can carry. */
   isChanged (): boolean {
-    if (this.record === undefined) return this.replaced !== undefined || this.values.hasSubstance()
+    if (this.record === undefined) return this.replaced !== undefined || this.#hasSubstance()
     return isChange(this.values.changes(), this.own.changes())
   }
 
@@ -169,7 +167,7 @@ export class SessionState {
   plan (now: number, explicit: boolean): Plan {
     if (this.record !== undefined) return this.#planStored(this.record, now, explicit)
     if (this.replaced !== undefined) return this.#planReplacing(this.replaced, now, explicit)
-    if (!explicit && !this.values.hasSubstance()) return NOTHING
+    if (!explicit && !this.#hasSubstance()) return NOTHING
     return { kind: 'create', ...this.#newRecord(now), now }
   }
 
@@ -177,13 +175,15 @@ export class SessionState {
   stored (record: SessionRecord, written: ValueChanges & { readonly settings?: SettingsChange }, version: number | undefined): void {
     this.record = record
     this.version = version
-    this.replaced = undefined
+    this.replaced = this.binding = undefined
     this.values.settle(written, Form.of(record, this.settings))
     this.own.settle(record, written.settings ?? {})
     this.#wantsTouch = false
     this.#toldAt = record.lastSeenAt
     this.#move('loaded')
   }
+
+  #hasSubstance (): boolean { return this.binding !== undefined || this.values.hasSubstance() }
 
   #move (status: Status): void {
     if (this.status !== 'settled') this.status = status
@@ -203,7 +203,7 @@ export class SessionState {
   }
 
   #planReplacing (replaced: Replaced, now: number, explicit: boolean): Plan {
-    if (!explicit && !this.values.hasSubstance()) return { kind: 'discard', old: replaced.record }
+    if (!explicit && !this.#hasSubstance()) return { kind: 'discard', old: replaced.record }
     return { kind: 'regenerate', ...this.#newRecord(now, replaced), old: replaced.record, keep: replaced.keep, now }
   }
 
@@ -215,6 +215,6 @@ export class SessionState {
     const data = Form.of(parts, this.settings).wrapAll(encoded)
     const past = replaced?.keep === true ? replaced.record : undefined
     const record = newRecord({ ...parts, data }, this.settings, now, past)
-    return { record, content: [encoded, own.idleTimeout, own.absoluteTimeout, cookieMaxAge] }
+    return { record, content: [encoded, own.idleTimeout, own.absoluteTimeout, cookieMaxAge, own.user] }
   }
 }

@@ -7,6 +7,7 @@ import { Keeper } from './keeper.js'
 import { addLifecycle } from './lifecycle.js'
 import { SessionManager } from './manager.js'
 import { resolveOptions, type Settings } from './options.js'
+import { noteRegistration } from './registrations.js'
 
 /** Fastify's own options of a registration, which stand among the plugin's. */
 const REGISTER_OPTIONS = new Set(['prefix', 'logLevel', 'logSerializers'])
@@ -24,6 +25,7 @@ export async function start (app: FastifyInstance, options: DynamoSessionOptions
   const keeper = new Keeper(settings, app.log)
   const manager = new SessionManager(keeper, app.log)
   app.decorate(`${sessionName}s`, manager)
+  noteRegistration(app.server, { settings, manager })
   addLifecycle(app, keeper)
   app.addHook('onReady', async () => await prepareTable(manager, settings, app))
   app.addHook('onClose', async () => { await manager.close() })

@@ -6,6 +6,7 @@ import {
 import { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { readCommand } from './commands.js'
+import type { Layout } from './item.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
 import type { DynamoRepository } from './repository.js'
@@ -122,23 +123,26 @@ export class Table {
     return await this.#translated(permission, async () => await new Deadline(this.#settings.timeout).run(async stop => await send(stop.signal)))
   }
 
-  /** What an operator can do something about has an error of its own; everything else is a service out of reach. */
   async #translated<T> (permission: string, act: () => Promise<T>): Promise<T> {
-    const { layout } = this.#settings
     try {
       return await act()
     } catch (error) {
-      const cause = safeCause(error)
-      if (cause.name === 'ResourceNotFoundException') throw new errors.TableMissing(tableName(layout.table), { cause })
-      if (cause.name === 'ValidationException') throw new errors.TableMismatch(tableName(layout.table), layout.partitionKey.name, layout.partitionKey.type, { cause })
-      if (REFUSED.has(cause.name)) throw new errors.PermissionMissing(cause.name === 'AccessDeniedException' ? permission : 'any call, because AWS does not accept them', { cause })
-      throw new errors.Unavailable({ cause })
+      throw explained(error, permission, this.#settings.layout)
     }
   }
 }
 
+/** What an operator can do something about has an error of its own; everything else is a service out of reach. */
+export function explained (error: unknown, permission: string, { table, partitionKey }: Pick<Layout, 'table' | 'partitionKey'>): Error {
+  const cause = safeCause(error)
+  if (cause.name === 'ResourceNotFoundException') return new errors.TableMissing(tableName(table), { cause })
+  if (cause.name === 'ValidationException') return new errors.TableMismatch(tableName(table), partitionKey.name, partitionKey.type, { cause })
+  if (REFUSED.has(cause.name)) return new errors.PermissionMissing(cause.name === 'AccessDeniedException' ? permission : 'any call, because AWS does not accept them', { cause })
+  return new errors.Unavailable({ cause })
+}
+
 /** A table's name without the account that its ARN tells. */
-function tableName (table: string): string {
+export function tableName (table: string): string {
   return table.slice(table.lastIndexOf('/') + 1)
 }
 

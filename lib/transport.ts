@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { append } from 'vary'
+import type { SessionReader } from '../types/import.js'
 import { COMPANION_LIFE, readCompanions, writeCompanion, type Traces } from './companion.js'
 import { COMPANION_SUFFIX, readCookie, writeCookie, type CookieSettings } from './cookie.js'
 import type { Settings } from './options.js'
@@ -36,8 +37,9 @@ export class Transport {
 
   constructor (settings: Settings) {
     this.#settings = settings
-    const { header, usesCookie } = settings
-    this.#vary = [...usesCookie ? ['Cookie'] : [], ...header === undefined ? [] : [header]]
+    const { header, usesCookie, importFrom } = settings
+    const ways = [header, ...importFrom.map(reader => reader.header)].filter(name => name !== undefined)
+    this.#vary = [...usesCookie || importFrom.length > 0 ? ['Cookie'] : [], ...new Set(ways)]
     this.#companionLife = COMPANION_LIFE + (settings.cache === false ? 0 : Math.ceil(settings.cache.ttl))
   }
 
@@ -87,6 +89,17 @@ export class Transport {
 
   clearCompanion (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings): void {
     this.#setCompanion(request, reply, way, cookie, '', 0)
+  }
+
+  /**
+   * The cookie of another store, as it was set but for what does not count when it is cleared. One that is ours as well has our
+   * token by now, unless that went by a header.
+   */
+  clearForeign (request: FastifyRequest, reply: FastifyReply, way: Way, cookie: CookieSettings, { cookieName, cookiePath, cookieDomain }: SessionReader): void {
+    const isOurs = cookieName === cookie.name && cookiePath === cookie.path && cookieDomain?.toLowerCase() === cookie.domain?.toLowerCase()
+    if (isOurs && (way === 'cookie' || this.#settings.header === undefined)) return
+    this.#setCookie(request, reply, { ...cookie, path: cookiePath, domain: cookieDomain, partitioned: undefined, priority: undefined }, cookieName, '', 0)
+    this.keepFromCaches(reply)
   }
 
   /** Tells caches that the answer depends on the token, by whichever way it may come. */

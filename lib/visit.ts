@@ -19,7 +19,7 @@ import type { Repository } from '../types/repository.js'
 export interface VisitTools {
   readonly settings: Settings
   readonly repository: Repository
-  readonly writer: Writer
+  readonly writer: Pick<Writer, 'carryOut' | 'destroy' | 'destroyKey'>
   readonly updater: Updater
 }
 
@@ -83,8 +83,8 @@ export class Visit implements Acts {
     await this.#turns.take(async () => {
       const { writer } = this.#tools
       try {
-        if (this.#ended !== undefined) await writer.destroyKey(this.#ended.key)
-        await writer.destroy(this.state)
+        if (this.#ended !== undefined) await writer.destroyKey(this.#ended.key, this.#log)
+        await writer.destroy(this.state, this.#log)
         this.#ended = undefined
         this.#isSuperseded = false
         this.#isDoomed = false
@@ -142,11 +142,13 @@ export class Visit implements Acts {
     return this.#losses.isUnsaved(this.state, this.#now(), inPlace)
   }
 
+  get delivery (): Delivery { return this.#isDoomed ? {} : this.state.delivery }
+
   /** What the browser is to be told, once. */
   takeDelivery (): Delivery {
-    const { delivery } = this.state
+    const { delivery } = this
     this.state.delivery = {}
-    return this.#isDoomed ? {} : delivery
+    return delivery
   }
 
   async #updateUnstored (key: string, ask: Ask): Promise<unknown> {
@@ -214,7 +216,5 @@ export class Visit implements Acts {
     }
   }
 
-  #now (): number {
-    return this.#tools.settings.now() / 1000
-  }
+  #now (): number { return this.#tools.settings.now() / 1000 }
 }

@@ -1,21 +1,21 @@
 import type { RecordChange, Repository, SessionRecord } from '../types/repository.js'
+import { Creations } from './creations.js'
+import { conflict, destroyKey } from './endings.js'
 import { errors } from './errors.js'
 import { tellConflict } from './events.js'
 import { assertAlive, gone, goneReason, type Timeouts } from './expiry.js'
 import { NO_SUCCESSOR } from './item.js'
 import type { Log } from './report.js'
-import { knownRecord, moved, rebase, type Plan } from './plan.js'
+import { knownRecord, rebase, type Plan } from './plan.js'
 import { Renewals } from './renewals.js'
 import type { SessionState } from './session.js'
+import type { Users } from './users.js'
 
 /** Repetitions of a write whose conditions failed although the session is alive, before the visitor is asked to repeat. */
 const ATTEMPTS = 5
 
-/** Attempts at a new id, and at carrying over data that changes meanwhile. */
+/** Attempts at carrying over data that changes meanwhile. */
 const FEW_ATTEMPTS = 3
-
-/** Records that a destroy follows, each replaced by the next within a minute. */
-const LONGEST_CHAIN = 100
 
 type PlanOf<Kind extends Plan['kind']> = Extract<Plan, { kind: Kind }>
 
@@ -23,23 +23,27 @@ type PlanOf<Kind extends Plan['kind']> = Extract<Plan, { kind: Kind }>
 export class Writer {
   readonly #repository: Repository
   readonly #defaults: Timeouts
+  readonly #users: Users | undefined
   readonly #renewals = new Renewals()
+  readonly #creations: Creations
 
-  constructor (repository: Repository, defaults: Timeouts) {
+  constructor (repository: Repository, defaults: Timeouts, users?: Users) {
     this.#repository = repository
     this.#defaults = defaults
+    this.#users = users
+    this.#creations = new Creations(repository, users)
   }
 
   /** Leaves in `state.delivery` what the browser is to be told, also where it rejects. */
   async carryOut (state: SessionState, plan: Plan, log: Log): Promise<void> {
     switch (plan.kind) {
       case 'nothing': return
-      case 'create': return await this.#create(state, plan)
-      case 'save': return await this.#save(state, plan.change)
+      case 'create': return this.#deliverNew(state, await this.#creations.create(state, plan, log))
+      case 'save': return await this.#saveListed(state, plan.change, log)
       case 'touch': return await this.#touch(state, plan, log)
       case 'renew': return this.#renew(state, plan.record)
       case 'regenerate': return await this.#regenerate(state, plan, log)
-      case 'discard': return await this.destroy(state)
+      case 'discard': return await this.destroy(state, log)
     }
   }
 
@@ -50,36 +54,34 @@ export class Writer {
   }
 
   /** Deletes what is stored of a session, and what has taken its place meanwhile. */
-  async destroy (state: SessionState): Promise<void> {
+  async destroy (state: SessionState, log: Log): Promise<void> {
     for (const record of [state.record, state.replaced?.record]) {
-      if (record !== undefined) await this.destroyKey(record.key)
+      if (record !== undefined) await this.destroyKey(record.key, log, record.user)
     }
     state.forget()
   }
 
-  /** Never resolves while a successor may be alive. */
-  async destroyKey (key: string): Promise<void> {
-    const dead = new Set<string>()
-    let next: string | undefined = key
-    while (next !== undefined && next !== NO_SUCCESSOR && !dead.has(next)) {
-      if (dead.size === LONGEST_CHAIN) throw conflict(next)
-      dead.add(next)
-      next = await this.#repository.destroy(next)
-    }
+  /** `user`: to whom it was bound when it was read. */
+  async destroyKey (first: string, log: Log, user?: string): Promise<void> {
+    const bound = await destroyKey(this.#repository, first, user)
+    for (const [key, user] of bound) await this.#users?.unlist(key, user, log)
   }
 
-  async #create (state: SessionState, plan: PlanOf<'create'>): Promise<void> {
-    this.#deliverNew(state, await this.#createUnderFreeId(state, plan))
-  }
-
-  /** An id that is taken is nobody's to take over: with sound randomness this never happens. */
-  async #createUnderFreeId (state: SessionState, plan: PlanOf<'create' | 'regenerate'>): Promise<SessionRecord> {
-    let { record } = plan
-    for (let attempt = 1; !await this.#repository.create(record, plan.now); attempt++) {
-      if (attempt === FEW_ATTEMPTS) throw new errors.Conflict()
-      record = moved(record, state.takeOtherId(), state.settings)
-    }
-    return record
+  /** A session that is bound by this save is listed first, and not any more where it turns out to be dead. */
+  async #saveListed (state: SessionState, change: RecordChange, log: Log): Promise<void> {
+    const { base, renewal, settings } = change
+    const [user, { binding }] = [settings.user ?? undefined, state]
+    const record = { ...base, ...renewal, user }
+    if (user !== undefined) await this.#users?.enlist(record, binding, undefined, log)
+    await this.#save(state, change).catch(async (error: unknown) => {
+      if (error instanceof errors.Gone) await this.#users?.leave(base.key, user, log)
+      throw error
+    })
+    if (user === undefined) return renewal === undefined ? undefined : await this.#users?.renewed(base, renewal, log)
+    const left = base.user === user ? undefined : base.user
+    // Another request may be taking it off this list, because it bound it elsewhere before.
+    if (left !== undefined || state.version !== base.version + 1) await this.#users?.enlist(record, binding, undefined, log)
+    await this.#users?.leave(base.key, left, log)
   }
 
   async #save (state: SessionState, first: RecordChange): Promise<void> {
@@ -106,10 +108,7 @@ export class Writer {
     state.deliver({ wrote: { key: record.key, version } })
   }
 
-  /**
-   * Best effort: what a visitor asked for does not fail because their session was not prolonged. Where the application
-   * asked for it and nothing else, it is told.
-   */
+  /** Best effort: nothing fails because a session was not prolonged, save where the application asked for that and nothing else. */
   async #touch (state: SessionState, plan: PlanOf<'touch'>, log: Log): Promise<void> {
     const { base, renewal, now, explicit } = plan
     if (this.#renewals.has(base.key, now, plan.reissueTime)) return
@@ -117,6 +116,7 @@ export class Writer {
     try {
       if (await this.#repository.touch(base.key, renewal, now)) {
         const { lastSeenAt, expiresAt } = renewal
+        await this.#users?.renewed(base, renewal, log)
         return state.stored({ ...base, lastSeenAt, expiresAt }, { set: new Map(), delete: [] }, state.version)
       }
     } catch (err) {
@@ -137,10 +137,13 @@ export class Writer {
   async #regenerate (state: SessionState, first: PlanOf<'regenerate'>, log: Log): Promise<void> {
     let plan = first
     for (let attempt = 0; attempt < FEW_ATTEMPTS; attempt++) {
-      const record = await this.#createUnderFreeId(state, plan)
+      const record = await this.#creations.create(state, plan, log)
       const inTheWay = await this.#replace(plan, record, state, log)
-      if (inTheWay === 'nothing') return this.#deliverNew(state, record)
-      await this.#takeBack(record.key, log)
+      if (inTheWay === 'nothing') {
+        await this.#users?.moved(record, plan.old, log)
+        return this.#deliverNew(state, record)
+      }
+      await this.#takeBack(record, log)
       const reason = goneReason(inTheWay, this.#defaults, plan.now)
       if (reason === 'replaced' && inTheWay?.next !== NO_SUCCESSOR) throw conflict(plan.old.key)
       if (inTheWay === null || reason !== undefined) throw gone(plan.old.key, reason)
@@ -153,10 +156,13 @@ export class Writer {
   }
 
   /** Removes a new record whose token was not sent. */
-  async #takeBack (key: string, log: Log): Promise<void> {
-    await this.#repository.destroy(key).catch((err: unknown) => {
-      log.warn({ err, loggableId: key }, 'A session that nobody has a token for is left to TTL')
-    })
+  async #takeBack ({ key, user }: SessionRecord, log: Log): Promise<void> {
+    try {
+      await this.#repository.destroy(key)
+    } catch (err) {
+      return log.warn({ err, loggableId: key }, 'A session that nobody has a token for is left to TTL')
+    }
+    await this.#users?.unlist(key, user, log)
   }
 
   #deliverNew (state: SessionState, record: SessionRecord): void {
@@ -183,13 +189,8 @@ export class Writer {
       }
       if (present?.next === next) return 'nothing'
       if (goneReason(present, this.#defaults, now) !== undefined) return present
-      await this.#takeBack(next, log)
+      await this.#takeBack(record, log)
       throw error
     }
   }
-}
-
-function conflict (key: string): Error {
-  tellConflict(key)
-  return new errors.Conflict()
 }

@@ -8,6 +8,23 @@ t.test('in memory', async t => {
   repositoryContract(t, async () => memoryRepository())
 })
 
+t.test('one that keeps no lists, revokes nothing, and tells of a successor alone', async t => {
+  repositoryContract(t, async () => {
+    const inner = memoryRepository()
+    return {
+      load: async (...args) => await inner.load(...args),
+      create: async (...args) => await inner.create(...args),
+      save: async (...args) => await inner.save(...args),
+      touch: async (...args) => await inner.touch(...args),
+      replace: async (...args) => await inner.replace(...args),
+      destroy: async key => {
+        const told = await inner.destroy(key)
+        return typeof told === 'object' ? told.next : told
+      }
+    }
+  })
+})
+
 onEachEngine(t, async (t, engine) => {
   await t.test('with text keys', async t => {
     const repository = await onTable(engine, 'S')

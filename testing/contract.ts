@@ -1,7 +1,9 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict'
-import type { Repository } from '../types/repository.js'
+import type { Repository, Revoked } from '../types/repository.js'
 import { expecting } from './expecting.js'
-import { aChange, aRecord, aRenewal, facts, NOW, text, type Promised } from './records.js'
+import { aChange, aRecord, aRenewal, facts, nextOf, NOW, text, type Promised } from './records.js'
+import { listing } from './listing.js'
+import { revoking } from './revoking.js'
 import { refusing, replacing, saving } from './writing.js'
 
 /** What the contract needs of a test runner: tap's `t` and node:test's context have it. */
@@ -32,6 +34,8 @@ export function repositoryContract (t: TestContext, make: () => Promise<Reposito
   touching(promise)
   replacing(promise)
   destroying(promise)
+  revoking(promise)
+  listing(promise)
 }
 
 function loading (promise: Promised): void {
@@ -94,19 +98,35 @@ function destroying (promise: Promised): void {
   promise('a destroyed record is gone and stays gone, and destroying nothing is no error', async repository => {
     const record = aRecord()
     await repository.create(record, NOW)
-    equal(await repository.destroy(record.key), undefined)
+    equal(nextOf(await repository.destroy(record.key)), undefined)
     equal(await repository.load(record.key, true), null)
     equal((await repository.save(record.key, aChange(record, { set: new Map([['a', text(1)]]) }))).done, false)
     equal(await repository.load(record.key, true), null)
-    equal(await repository.destroy(record.key), undefined)
+    equal(nextOf(await repository.destroy(record.key)), undefined)
   })
 
   promise('destroying a replaced record names its successor, as often as it is asked, and leaves the mark', async repository => {
     const [old, next] = [aRecord(), aRecord().key]
     await repository.create(old, NOW)
     await repository.replace(old.key, { next, base: old, sameVersion: false, now: NOW })
-    equal(await repository.destroy(old.key), next)
-    equal(await repository.destroy(old.key), next, 'an answer that was lost is not lost for good')
+    equal(nextOf(await repository.destroy(old.key)), next)
+    equal(nextOf(await repository.destroy(old.key)), next, 'an answer that was lost is not lost for good')
     equal((await repository.load(old.key, true))?.next, next)
   })
+  promise('where lists of users are kept, the end of a record tells to whom it was bound: as it is then, and of a replaced one too', async repository => {
+    if (repository.users === undefined) return
+    const [user, other] = [aRecord().key, aRecord().key]
+    const [record, old, next, nobody] = [aRecord(), aRecord({ user }), aRecord().key, aRecord()]
+    for (const each of [record, old, nobody]) await repository.create(each, NOW)
+    await repository.save(record.key, aChange(record, { settings: { user: other } }))
+    await repository.replace(old.key, { next, base: old, sameVersion: false, now: NOW })
+    deepEqual(await told(repository, record.key), { next: undefined, user: other })
+    deepEqual(await told(repository, record.key), { next: undefined, user: undefined }, 'of what is not there, nothing')
+    deepEqual(await told(repository, old.key), { next, user })
+    deepEqual(await told(repository, nobody.key), { next: undefined, user: undefined })
+  })
+}
+
+async function told (repository: Repository, key: string): Promise<object> {
+  return { next: undefined, user: undefined, ...await repository.destroy(key) as Revoked }
 }

@@ -1,2 +1,3 @@
 export { repositoryContract, type TestContext } from './contract.js'
 export { memoryRepository } from './memory.js'
+export { signIn, type Application, type SignInOptions } from './sign-in.js'

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { REPLACED_LIFE } from '../lib/commands.js'
+import { REPLACED_LIFE, tombstone } from '../lib/commands.js'
 import { changedRecord } from '../lib/plan.js'
-import type { RecordChange, Renewal, Replacement, Repository, SessionRecord, WriteAnswer } from '../types/repository.js'
+import { MemoryLists } from './memory-lists.js'
+import type { RecordChange, Renewal, Replacement, Repository, Revoked, SessionRecord, WriteAnswer } from '../types/repository.js'
 
 /**
  * A repository in this process's memory, for the tests of an application: give it as `client`. It keeps every rule that
@@ -13,6 +14,8 @@ export function memoryRepository (): Repository {
 
 class MemoryRepository implements Repository {
   readonly #records = new Map<string, SessionRecord>()
+
+  readonly users = new MemoryLists()
 
   async load (key: string): Promise<SessionRecord | null> {
     return this.#read(key)
@@ -51,10 +54,16 @@ class MemoryRepository implements Repository {
     return { done: true, version: record.version }
   }
 
-  async destroy (key: string): Promise<string | undefined> {
-    const next = this.#read(key)?.next
-    if (next === undefined) this.#records.delete(key)
-    return next
+  async destroy (key: string): Promise<Revoked> {
+    const record = this.#read(key)
+    if (record?.next === undefined) this.#records.delete(key)
+    return { next: record?.next, user: record?.user }
+  }
+
+  async revoke (key: string, now: number, user?: string): Promise<Revoked> {
+    const record = this.#read(key)
+    if (record?.next === undefined) this.#write(tombstone(key, now, user))
+    return { next: record?.next, user: record?.user }
   }
 
   /** A copy, so that what a test changes in hand is not changed here. */

@@ -35,14 +35,19 @@ export function aRenewal (base: SessionRecord, expiresAt: number, parts: Partial
 /** What a record says, without what a repository may add for itself. */
 export function facts (record: SessionRecord | null): unknown {
   notEqual(record, null)
-  const { key, data, version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, next, format } = record as SessionRecord
-  return { key, data: new Map(data), version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, next, format }
+  const { key, data, version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, user, next, format } = record as SessionRecord
+  return { key, data: new Map(data), version, createdAt, lastSeenAt, expiresAt, idleTimeout, absoluteTimeout, cookieMaxAge, user, next, format }
 }
 
 /** The record that stood in the way of a write that must be refused. */
 export function refused (answer: WriteAnswer): SessionRecord | null {
   equal(answer.done, false)
   return (answer as WriteAnswer & { done: false }).record
+}
+
+/** The successor that a deletion tells of, in either form. */
+export function nextOf (answer: Awaited<ReturnType<Repository['destroy']>>): string | undefined {
+  return typeof answer === 'object' ? answer.next : answer
 }
 
 /** The version that a write which must be done has left. */

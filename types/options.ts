@@ -1,43 +1,8 @@
 import type { CreateTableCommandInput, DynamoDBClient, DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
+import type { CookieOptions } from './cookie.js'
+import type { SessionReader } from './import.js'
 import type { Repository } from './repository.js'
-
-/** Attributes of the session cookie (RFC 6265bis). */
-export interface CookieAttributes {
-  /** Paths below which the browser sends the cookie. Default `'/'`, which a `__Host-` name needs. */
-  path?: string | undefined
-  /** Host and subdomains that get the cookie. Default none: this host alone. A `__Host-` name allows none. */
-  domain?: string | undefined
-  /**
-   * Whether the cookie travels over HTTPS only. Default `true`. `'auto'` follows `request.protocol`, which is the
-   * setting for development; behind a proxy that needs Fastify's `trustProxy`.
-   */
-  secure?: boolean | 'auto' | undefined
-  /** Whether scripts are kept from the cookie. Default `true`. */
-  httpOnly?: boolean | undefined
-  /**
-   * Default `'lax'`. With `'strict'`, a visitor who arrives by a link or returns from an identity provider looks logged
-   * out. `'none'` needs `secure: true`.
-   */
-  sameSite?: 'lax' | 'strict' | 'none' | undefined
-  /** CHIPS: one cookie jar for each top-level site. Default `false`; needs `secure: true`. */
-  partitioned?: boolean | undefined
-  /** Which cookies Chromium evicts first. Default none. */
-  priority?: 'low' | 'medium' | 'high' | undefined
-  /**
-   * Seconds from the creation of the session for which the browser keeps the cookie, at most 400 days. Default none: the
-   * cookie ends with the browser. The server's timeouts decide in any case; the cookie is not sent again to prolong it.
-   */
-  maxAge?: number | undefined
-}
-
-/** The session cookie: its name and its attributes. */
-export interface CookieOptions extends CookieAttributes {
-  /**
-   * Default `'__Host-id'` where its rules hold (secure, no domain, path `/`), `'__Secure-id'` where only `secure: true`
-   * holds, else `'id'`. A name that breaks the rules of its prefix is refused.
-   */
-  name?: string | undefined
-}
+import type { SessionKey } from './session.js'
 
 /**
  * A format for stored values. `decode(encode(value))` must equal the value.
@@ -57,6 +22,15 @@ export interface CacheOptions {
   ttl: number
   /** Sessions at most, up to 1000000; those used longest ago go first. Each takes its stored size of memory, and one to three KB more. */
   max: number
+}
+
+/** What holds for the sessions of each user. */
+export interface UserIndexOptions {
+  /**
+   * Sessions that a user may have at once, 1 to 1000: a further `bind()` ends the oldest. Default none: as many as their list
+   * takes, which are some thousands.
+   */
+  maxSessions?: number | undefined
 }
 
 /** Options of the plugin and of `SessionManager`. All durations are in seconds; fractions are allowed. */
@@ -179,6 +153,30 @@ export interface DynamoSessionOptions {
    * longer than Fastify's `pluginTimeout` of 10 seconds. Default `false`.
    */
   createTable?: boolean | Partial<Omit<CreateTableCommandInput, 'TableName' | 'KeySchema'>> | undefined
+  /**
+   * `true`, or `{ maxSessions }`: `session.bind(userId)` puts a session on its user's list, and `app.sessions` lists a user's
+   * sessions and ends them (`list`, `revoke`, `revokeAll`). The lists are items of the same table, one for each user; a
+   * session that is not bound costs nothing. Default `false`.
+   */
+  userIndex?: boolean | UserIndexOptions | undefined
+  /**
+   * Session keys that are also written as attributes of the item, under the key's own name and as native values, for a secondary
+   * index of your own. Each write of the data keeps them in step, without a call of its own; of an index that holds the attribute,
+   * DynamoDB charges the write. A text or bytes of 1 to 2048 bytes and a number are written; any other value, and none, is no
+   * attribute, so that the index leaves the session out. A replaced session has none. A session that was stored before the option
+   * named its key gets its attribute with its next data write.
+   *
+   * With `encryptionKeys`, a key must be given as `{ key, plain: true }`: its value stands unsealed beside the sealed one. Names of
+   * attributes that records have (`id`, `data`, `user`, `cookie` …) are refused. At most 20 keys. Default `[]`.
+   */
+  indexKeys?: ReadonlyArray<SessionKey | { readonly key: SessionKey, readonly plain: true }> | undefined
+  /**
+   * Readers of other stores' sessions, from `fastify-dynamodb-session/import`, asked in this order. A request without a living
+   * session of ours that brings a good token of theirs has its session moved here: same data, same remaining lifetime, a new id.
+   * None without an old token; one strongly consistent GetItem of the old table for one, and with a living session a PutItem here
+   * and a DeleteItem there. A read that fails is a 503, as any. Default `[]`.
+   */
+  importFrom?: readonly SessionReader[] | undefined
   /**
    * Name of the request decorator, and with an `s` of the manager on the application. A second registration takes
    * another (`'admin'`: `request.admin`, `app.admins`, and a default cookie name that ends in `-admin`).

@@ -20,12 +20,19 @@ export interface SessionRecord {
   readonly absoluteTimeout?: number | false | undefined
   /** Only where the session chose the life of its cookie. */
   readonly cookieMaxAge?: number | undefined
-  /** Only on a record that was replaced, which is dead: the key of its successor. */
+  /** Only where the session is bound to a user: under which hash it is listed. */
+  readonly user?: string | undefined
+  /** Only on a record that was replaced, which is dead: the key of its successor; or that was revoked: `'-'`. */
   readonly next?: string | undefined
   /** The format of the values, where it is not JSON text. */
   readonly format?: string | undefined
   /** Tokens of the writes of the last minute, with their instants. Undefined on a record that somebody else wrote. */
   readonly writes?: ReadonlyMap<string, number> | undefined
+  /**
+   * The attributes of the option `indexKeys` as they were read. DynamoDB's own repository gives them, keeps them and is the
+   * only one that needs them: it makes them of `data`. Another has the values, in their stored form, and no attributes.
+   */
+  readonly index?: ReadonlyMap<string, StoredValue> | undefined
 }
 
 /** New instants of a record, and the timeouts of its own from which they were computed: with others it is refused. */
@@ -43,6 +50,8 @@ export interface SettingsChange {
   readonly idleTimeout?: number | false | null
   readonly absoluteTimeout?: number | false | null
   readonly cookieMaxAge?: number | null
+  /** The hash of the user to whom it is bound. */
+  readonly user?: string | null
 }
 
 /** What a save changes. */
@@ -81,6 +90,56 @@ export type WriteAnswer =
   | { readonly done: true, readonly version: number, readonly writes?: SessionRecord['writes'] }
   | { readonly done: false, readonly record: SessionRecord | null }
 
+/** A session in the list of its user. Instants are whole epoch seconds, as they were when the list was last told. */
+export interface UserEntry {
+  readonly createdAt: number
+  readonly lastSeenAt: number
+  readonly expiresAt: number
+  readonly label?: StoredValue | undefined
+}
+
+/** The sessions of one user, by their keys. */
+export interface UserRecord {
+  readonly sessions: ReadonlyMap<string, UserEntry>
+  /** Those that are being ended. They stay here until nothing of them can be alive. */
+  readonly revoking: ReadonlyMap<string, UserEntry>
+  /** One more whenever a session comes or goes. */
+  readonly version: number
+}
+
+/** What changes in a list while its sessions are what they are. */
+export interface UserChange {
+  /** The keys of sessions that have ended. */
+  readonly remove: readonly string[]
+  /** New instants of a listed session. */
+  readonly renew?: { readonly key: string, readonly createdAt: number, readonly lastSeenAt: number, readonly expiresAt: number } | undefined
+}
+
+/** The lists of users' sessions. A user is named by a hash of 43 characters. Every write is conditional, and may be repeated. */
+export interface UserLists {
+  /** The list of a user as it is after every acknowledged write, or null where there is none. */
+  load (user: string): Promise<UserRecord | null>
+  /**
+   * Lists a session and gives the list as it is then. With `from`, on condition that the session of that key is listed, whose
+   * label it takes over where it has none; it stays listed itself. Null where that is refused, and where the session is being ended.
+   *
+   * @throws `errors.UserFull` where the list is as long as it can be.
+   */
+  add (user: string, key: string, entry: UserEntry, from?: string): Promise<UserRecord | null>
+  /** False where there is no list, or not the session that is to be renewed. */
+  amend (user: string, change: UserChange): Promise<boolean>
+  /** Replaces what a list says, on condition that it still has this version. */
+  rewrite (user: string, lists: Pick<UserRecord, 'sessions' | 'revoking'>, version: number): Promise<boolean>
+}
+
+/** What stood under a key that was revoked or destroyed. */
+export interface Revoked {
+  /** The key of the successor that it had, for the caller to end that too; `'-'` where it was revoked before. */
+  readonly next?: string | undefined
+  /** The hash of the user to whom it was bound. */
+  readonly user?: string | undefined
+}
+
 /**
  * Where records are kept. Absence is an answer. A rejection with `errors.Unavailable` means that the outcome is
  * not known, and is a 503; any other is a fault of the repository itself, and is a 500. Every write is
@@ -107,9 +166,18 @@ export interface Repository {
   replace (key: string, replacement: Replacement): Promise<WriteAnswer>
   /**
    * Deletes a record, if there is one. A record that was replaced is left, since it is dead and goes by itself, and its
-   * successor's key is given, for the caller to destroy that.
+   * successor's key is given, for the caller to destroy that: by itself, or with the user to whom the record was bound, whom a
+   * repository that keeps `users` tells also where there is no successor.
    */
-  destroy (key: string): Promise<string | undefined>
+  destroy (key: string): Promise<Revoked | string | undefined>
+  /**
+   * Puts a tombstone under a key, whether or not there is a record: what is there is dead at once and without data, and for
+   * a quarter of an hour, which is longer than any call may take, nothing can be created there. It names the user, where one is
+   * given. A record that was replaced is left, and its successor's key is given. Without this method nothing can be revoked.
+   */
+  revoke? (key: string, now: number, user?: string): Promise<Revoked>
+  /** The lists of users' sessions, for the option `userIndex`, which needs `revoke` as well. */
+  readonly users?: UserLists | undefined
   /** Rejects with what is wrong where records cannot be kept here. Called once, at start. */
   verify? (): Promise<void>
   /** Gives back what it holds. */

@@ -1,4 +1,4 @@
-import type { CookieAttributes } from './options.js'
+import type { CookieAttributes } from './cookie.js'
 
 /**
  * The data of a session, empty here and filled by the application:
@@ -21,6 +21,26 @@ export type SessionKey = keyof SessionData extends never ? string : Extract<keyo
 
 /** The type of the value under a key. */
 export type SessionValue<Key extends SessionKey> = Key extends keyof SessionValues ? SessionValues[Key] : unknown
+
+/** What `bind` notes of a session. */
+export interface BindOptions {
+  /** Tells the user which of their sessions this is: the name of a device, say. 1 to 128 bytes; sealed where values are. */
+  label?: string | undefined
+}
+
+/** A session in the list of its user. Instants are epoch seconds. */
+export interface ListedSession {
+  /** For `revoke()`. */
+  readonly loggableId: string
+  readonly createdAt: number
+  /** The last renewal, or an earlier one where telling the list of it failed. */
+  readonly lastSeenAt: number
+  /** When it is dead unless renewed. */
+  readonly expiresAt: number
+  readonly label: string | undefined
+  /** Whether it is the session that was given as `current`. */
+  readonly current: boolean
+}
 
 /**
  * What a handler holds as `request.session`. Reading and changing are synchronous and cost no DynamoDB call: what was
@@ -124,6 +144,20 @@ export interface SessionMembers {
    * @throws `FST_DYNAMODB_SESSION_BAD_OPTION` for an attribute that browsers would refuse.
    */
   options<Attributes extends CookieAttributes> (attributes: Attributes): void
+
+  /**
+   * Puts this session on the list of a user, after log-in, so that it can be listed and ended from elsewhere: see
+   * `app.sessions.list` and `revokeAll`. It stays there until it ends, and its successor with it where it is regenerated. To
+   * bind it again changes the label, or the user. Needs the option `userIndex`.
+   *
+   * No call is made before `save()` or the end of the request: one UpdateItem of the list before the session's own write; for
+   * the first session of a user one PutItem more; and where `maxSessions` are listed, what it takes to end the oldest.
+   * A session that was ended meanwhile answers 409 (`FST_DYNAMODB_SESSION_GONE`); a full list 413 (`FST_DYNAMODB_SESSION_USER_FULL`).
+   *
+   * @throws `FST_DYNAMODB_SESSION_BAD_OPTION` where `userIndex` is not set, for a user id that is not a text of 1 to 1024
+   * bytes, and for a label that is not one of 1 to 128 bytes.
+   */
+  bind (userId: string, options?: BindOptions): void
 
   /** The secret id, undefined until something is put into a blank session. Never log it: use `loggableId`. */
   readonly id: string | undefined

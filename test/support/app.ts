@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { DynamoDBClient, GetItemCommand, PutItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
+import { DynamoDBClient, GetItemCommand, PutItemCommand, ScanCommand, type AttributeValue, type CreateTableCommandInput } from '@aws-sdk/client-dynamodb'
 import type { Test } from 'tap'
 import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
 import { clientConfig, createTable, type Engine } from './engines.js'
@@ -49,13 +49,15 @@ export interface Stage {
 export interface StageOptions {
   readonly session?: Partial<DynamoSessionOptions>
   readonly fastify?: FastifyServerOptions
+  /** Other parts of the table, such as an index. */
+  readonly table?: Partial<CreateTableCommandInput>
   /** Adds routes and other plugins. Called after the plugin, or before it with `before`. */
   readonly routes?: (app: FastifyInstance) => void | Promise<void>
   readonly before?: (app: FastifyInstance) => void | Promise<void>
 }
 
 export async function setStage (t: Test, engine: Engine, options: StageOptions = {}): Promise<Stage> {
-  const table = await createTable(engine)
+  const table = await createTable(engine, options.table)
   const proxy = await FaultProxy.start(engine)
   const clock = new Clock()
   const log = new LogLines()

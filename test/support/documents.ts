@@ -31,7 +31,12 @@ export function rowsIn (document: string, ...headings: string[]): string[][] {
 export const EXAMPLES_CONFIG = JSON.stringify({
   extends: '../../tsconfig.json',
   compilerOptions: {
-    paths: { 'fastify-dynamodb-session': ['../../index.ts'], 'fastify-dynamodb-session/testing': ['../../testing/index.ts'] }
+    paths: {
+      'fastify-dynamodb-session': ['../../index.ts'],
+      'fastify-dynamodb-session/import': ['../../import/index.ts'],
+      'fastify-dynamodb-session/store': ['../../store/index.ts'],
+      'fastify-dynamodb-session/testing': ['../../testing/index.ts']
+    }
   },
   include: ['*.ts']
 })

@@ -18,6 +18,7 @@ export const SETTINGS: SessionSettings = {
   absoluteTimeout: 43_200,
   reissueTime: 720,
   conflict: 'merge',
+  userIndex: false,
   formats: createFormats('json'),
   envelope: PLAIN,
   tokens: new Tokens(32, undefined)

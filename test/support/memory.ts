@@ -4,18 +4,20 @@ import { resolveOptions } from '../../lib/options.js'
 import type { Log } from '../../lib/report.js'
 import { memoryRepository } from '../../testing/index.js'
 import type { DynamoSessionOptions } from '../../types/options.js'
-import type { Repository } from '../../types/repository.js'
+import type { Repository, Revoked } from '../../types/repository.js'
 import { noteError, notePrinted } from './silence.js'
 
 /** What stands in the way of one call: its own answer, or a failure before or after the call took effect. */
 export type Fault = 'fail before' | 'fail after' | (() => unknown)
 
-type Method = 'load' | 'create' | 'save' | 'touch' | 'replace' | 'destroy'
+type Method = 'load' | 'create' | 'save' | 'touch' | 'replace' | 'destroy' | 'revoke'
 
 /** A repository in memory that notes its calls and meets faults, each once, in the order in which they were set. */
 export class FaultyRepository implements Repository {
   readonly calls: string[] = []
   readonly #inner = memoryRepository()
+  /** Faults of lists are met on the wire. */
+  readonly users = this.#inner.users
   readonly #faults: Array<{ method: Method, fault: Fault }> = []
 
   /** What the next call of this method meets. */
@@ -31,6 +33,9 @@ export class FaultyRepository implements Repository {
   save: Repository['save'] = async (...args) => await this.#call('save', async () => await this.#inner.save(...args))
   touch: Repository['touch'] = async (...args) => await this.#call('touch', async () => await this.#inner.touch(...args))
   replace: Repository['replace'] = async (...args) => await this.#call('replace', async () => await this.#inner.replace(...args))
+  revoke = async (key: string, now: number, user?: string): Promise<Revoked> =>
+    await this.#call('revoke', async () => await this.#inner.revoke?.(key, now, user) ?? {})
+
   destroy: Repository['destroy'] = async (...args) => await this.#call('destroy', async () => await this.#inner.destroy(...args))
 
   async #call<T> (method: Method, run: () => Promise<T>): Promise<T> {

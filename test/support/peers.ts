@@ -9,6 +9,7 @@ import dynamoSession, { type DynamoSessionOptions } from '../../index.js'
 import { load, makeStore } from '../../bench/applications/stores.js'
 import { changed, sessionData, type Part } from '../../bench/session-data.js'
 import { clientConfig } from './engines.js'
+import { closeServer } from './listening.js'
 
 export const SECRET = 'a secret of more than thirty-two characters, for what costs'
 
@@ -129,9 +130,7 @@ async function listen (handle: RequestListener, { ready, age, close }: Acts): Pr
     entered: () => entered,
     age,
     close: async () => {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
+      await closeServer(server)
       await close?.()
     }
   }

@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   DeleteItemCommand, DynamoDBClient, GetItemCommand, PutItemCommand, QueryCommand, UpdateItemCommand, type AttributeValue
 } from '@aws-sdk/client-dynamodb'
-import type { Units, Visit } from '../../bench/bill.js'
+import type { Units, Visit } from '../../cli/bill.js'
 import { sizeOfItem } from '../../lib/size.js'
 import { clientConfig, createTable } from './engines.js'
 import { DATA } from './peers.js'

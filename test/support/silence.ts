@@ -100,7 +100,7 @@ export function hearAnswers (app: FastifyInstance, header: string | undefined): 
   Object.assign(app, { inject: hearing })
 }
 
-const OPERATIONS = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy'] as const
+const OPERATIONS = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy', 'revoke', 'bind', 'list'] as const
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const
 
 let isHearing = false

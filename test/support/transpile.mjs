@@ -1,18 +1,44 @@
-// Compiles TypeScript for the tests, which tsx finds: tsx's own output carries no sources, and without them coverage counts
-// every line as covered; tap's own compiler takes seconds for each file.
-import { readFile } from 'node:fs/promises'
+// Compiles TypeScript for the tests. tsx's own output carries no sources, and without them coverage counts every line as covered;
+// tap's own compiler takes seconds for each file. What was compiled once is kept for the other processes, of which there is one
+// for each test file.
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { isMainThread } from 'node:worker_threads'
 import { register } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { transform } from 'esbuild'
+
+/** By a hash of the source. tap keeps there what it needs for a run. */
+const KEPT = new URL('../../.tap/transpiled/', import.meta.url)
 
 if (isMainThread) register(import.meta.url)
 
-/** A hook of Node's module loader. */
+/** A hook of Node's module loader: TypeScript names its modules by what they will be. */
+export async function resolve (specifier, context, next) {
+  if (specifier.startsWith('.') && specifier.endsWith('.js') && context.parentURL?.endsWith('.ts')) {
+    const url = new URL(`${specifier.slice(0, -2)}ts`, context.parentURL)
+    if (existsSync(url)) return { url: url.href, format: 'module', shortCircuit: true }
+  }
+  return await next(specifier, context)
+}
+
+/** The other. */
 export async function load (url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return await next(url, context)
   const file = fileURLToPath(url)
   const source = await readFile(file, 'utf8')
-  const { code } = await transform(source, { loader: 'ts', target: 'node20', sourcefile: file, sourcemap: 'inline', sourcesContent: true })
+  const kept = new URL(`${createHash('sha256').update(`${file}\n${source}`).digest('base64url')}.js`, KEPT)
+  const code = await readFile(kept, 'utf8').catch(async () => await transpile(file, source, kept))
   return { format: 'module', source: code, shortCircuit: true }
+}
+
+async function transpile (file, source, kept) {
+  const { transform } = await import('esbuild')
+  const { code } = await transform(source, { loader: 'ts', target: 'node20', sourcefile: file, sourcemap: 'inline', sourcesContent: true })
+  await mkdir(KEPT, { recursive: true })
+  // Whole at once, because others read it.
+  const draft = new URL(`${kept.href}.${process.pid}`)
+  await writeFile(draft, code)
+  await rename(draft, kept)
+  return code
 }

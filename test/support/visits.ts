@@ -66,6 +66,17 @@ async function open (t: Test, engine: Engine, session: Partial<DynamoSessionOpti
         for (const [key, value] of Object.entries(request.body as typeof DATA)) request.session.set(key as `part${number}`, value)
         return {}
       })
+      app.post('/enter-as', async request => {
+        await request.session.regenerate()
+        const { user, data } = request.body as { user: string, data: typeof DATA }
+        for (const [key, value] of Object.entries(data)) request.session.set(key as `part${number}`, value)
+        request.session.bind(user)
+        return {}
+      })
+      app.post('/renew-id', async request => {
+        await request.session.regenerate(true)
+        return {}
+      })
       app.post('/update', async request => ({ count: await request.session.update('part2', changed) }))
     }
   }))
@@ -156,6 +167,40 @@ async function writes (t: Test, engine: Engine): Promise<VisitRow[]> {
   await guide.note('a log-in of somebody with a session', async () => await carol.post('/enter', DATA))
   await guide.note('a log-out', async () => await carol.post('/logout'))
   return guide.rows
+}
+
+/** What is different where sessions have users. */
+export async function takeBoundVisits (t: Test, engine: Engine): Promise<VisitRow[]> {
+  const guide = await open(t, engine, { userIndex: true })
+  const { app, clock } = guide.stage
+  const enter = async (visitor: Visitor, data: object = DATA): Promise<Visitor> => {
+    await visitor.post('/enter-as', { user: 'u-42', data })
+    return visitor
+  }
+  const [ann, bob, large] = [guide.stage.visitor(), guide.stage.visitor(), guide.stage.visitor()]
+  await guide.note('the first log-in of a user', async () => await enter(ann))
+  await guide.note('a further one', async () => await enter(bob))
+  await guide.note('a read', async () => await ann.get('/me'))
+  await guide.note('one key changed', async () => await ann.post('/set', { part1: changed(DATA['part1']) }))
+  clock.forward(720)
+  await guide.note('a read when the renewal is due', async () => await ann.get('/me'))
+  await guide.note('`regenerate(true)`', async () => await ann.post('/renew-id'))
+  await guide.note('a log-out', async () => await bob.post('/logout'))
+  const stranger = await guide.signIn()
+  await guide.note('a log-out of a session that is not bound', async () => await stranger.post('/logout'))
+  for (let count = 1; count < 5; count++) await enter(guide.stage.visitor())
+  await guide.note('`list()` of 5', async () => await app.sessions.list('u-42'))
+  await guide.note('`revokeAll()` of 5', async () => await app.sessions.revokeAll('u-42'))
+  await enter(large, LARGE)
+  await guide.note('`revokeAll()` of one of 64 KB', async () => await app.sessions.revokeAll('u-42'))
+  for (let count = 0; count < 100; count++) await enter(guide.stage.visitor(), { part1: DATA['part1'] })
+  await guide.note('a log-in as the 101st of a user', async () => await enter(guide.stage.visitor()))
+  await guide.note('`list()` of 101', async () => await app.sessions.list('u-42'))
+  const capped = await open(t, engine, { userIndex: { maxSessions: 2 } })
+  const crowd = [capped.stage.visitor(), capped.stage.visitor(), capped.stage.visitor()] as const
+  for (const visitor of crowd.slice(1)) await enter(visitor)
+  await capped.note('a log-in that ends the oldest, by `maxSessions`', async () => await enter(crowd[0]))
+  return [...guide.rows, ...capped.rows]
 }
 
 /** What each kind of visit to this library takes. Sessions have 2 KB where nothing else is said. */
