@@ -6,13 +6,13 @@ export const load = createRequire(import.meta.url)
 
 type Store = new (options: object) => object
 
-/** A store for express-session, which @fastify/session takes as well, with its defaults. */
-export function makeStore (client: DynamoDBClient, table: string, name: string): object {
+/** A store for express-session, which @fastify/session takes as well, with its defaults and what else is given. */
+export function makeStore (client: DynamoDBClient, table: string, name: string, options: object = {}): object {
   if (name === 'connect-dynamodb') {
     const connect = load('connect-dynamodb') as (session: object) => Store
-    return new (connect(load('express-session') as object))({ table, client })
+    return new (connect(load('express-session') as object))({ table, client, ...options })
   }
-  return new (sessionStore())({ tableName: table, dynamoDBClient: client })
+  return new (sessionStore())({ tableName: table, dynamoDBClient: client, ...options })
 }
 
 /** Version 1.1.0 was packed without a helper of the TypeScript compiler's, and cannot be loaded where nobody else brings it. */

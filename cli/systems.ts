@@ -68,7 +68,7 @@ function system (name: string, setting: string, bytes: number, reissueTime: numb
   return { name, setting, bytes, reissueTime, visits }
 }
 
-const NAME = 'fastify-dynamodb-session'
+export const NAME = 'fastify-dynamodb-session'
 
 export const OURS = system(NAME, '', 2129, 720, ours(['read', 'write']))
 

@@ -13,11 +13,22 @@ export const EXAMPLE = {
   setAside: 100
 } as const
 
+export type TheirInputs = Readonly<Record<'requestsAMinute' | 'sessions' | 'kilobytes' | 'setAside', number>>
+
 /** The example as its authors reckon it: provisioned reads for the rate of requests, rounded as they round it, and the writes set aside. */
-export function theirBill (prices: Provisioned): Bill {
-  const { requestsAMinute, sessions, kilobytes, setAside } = EXAMPLE
+export function theirBill (prices: Provisioned, { requestsAMinute, sessions, kilobytes, setAside }: TheirInputs = EXAMPLE): Bill {
   const requestsASecond = Math.ceil(requestsAMinute / 60 / 100) * 100
   return billOfCapacity({ read: requestsASecond * 0.5, write: setAside, stored: sessions * kilobytes * 1000 }, prices)
+}
+
+/** Each part to one digit, as they round it before they add: 80 + 50 + 4. */
+export function rounded ({ reads, writes, storage }: Bill): Bill {
+  const parts = { reads: toOneDigit(reads), writes: toOneDigit(writes), storage: toOneDigit(storage) }
+  return { ...parts, total: parts.reads + parts.writes + parts.storage }
+}
+
+function toOneDigit (amount: number): number {
+  return Number(amount.toPrecision(1))
 }
 
 /** Requests of visitors that change nothing, in a month. */
