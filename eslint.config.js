@@ -3,7 +3,7 @@ import neostandard from 'neostandard'
 export default [
   ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'test-output/**', 'node_modules/**'] }),
   {
-    files: ['index.ts', 'lib/**/*.ts', 'types/**/*.ts', 'testing/**/*.ts', 'demo/**/*.ts', 'bench/**/*.ts'],
+    files: ['index.ts', 'lib/**/*.ts', 'types/**/*.ts', 'import/**/*.ts', 'store/**/*.ts', 'testing/**/*.ts', 'cli/**/*.ts', 'demo/**/*.ts', 'bench/**/*.ts'],
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
       complexity: ['error', 12],

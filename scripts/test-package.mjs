@@ -8,12 +8,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const { name, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { name, version, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 const folder = mkdtempSync(join(tmpdir(), `${name}-package-`))
 
-/** The same visit for every kind of module; `dynamoSession`, `memoryRepository` and `Fastify` are in scope. */
+/** The same visit for every kind of module; `dynamoSession`, `memoryRepository`, `signIn` and `Fastify` are in scope. */
 const VISIT = `
   const app = Fastify()
   await app.register(dynamoSession, { table: 'sessions', client: memoryRepository(), secrets: 'a secret of some length for the signature' })
@@ -27,6 +27,9 @@ const VISIT = `
     await request.session.destroy()
     return {}
   })
+  const headers = await signIn(app, { userId: 'u-7' })
+  const signedIn = await app.inject({ url: '/me', headers })
+  if (signedIn.body !== '{"userId":"u-7"}') throw new Error('unexpected visitor: ' + signedIn.body)
   const login = await app.inject({ method: 'POST', url: '/login' })
   const cookie = [login.headers['set-cookie'] ?? []].flat().map(text => text.split(';')[0]).join('; ')
   const before = await app.inject({ url: '/me', headers: { cookie } })
@@ -35,6 +38,17 @@ const VISIT = `
   const seen = [login.statusCode, before.body, logout.statusCode, after.body].join(' ')
   if (seen !== '200 {"userId":"u-42"} 200 {"userId":null}') throw new Error('unexpected visit: ' + seen)
   await app.close()
+`
+
+/** A session of another host's; `DynamoStore` and `memoryRepository` are in scope. */
+const STORE = `
+  const store = new DynamoStore({ table: 'sessions', client: memoryRepository() })
+  await store.set('an id', { cookie: { originalMaxAge: 60000, expires: null }, userId: 'u-42' })
+  const read = await store.get('an id')
+  if (read?.userId !== 'u-42') throw new Error('unexpected session')
+  await new Promise((resolve, reject) => { store.destroy('an id', error => { if (error) reject(error); else resolve(undefined) }) })
+  if (await store.get('an id') !== null) throw new Error('the session is still there')
+  await store.close()
 `
 
 /** Lines that must not compile: an expectation that is not met is an error of the compiler. */
@@ -50,25 +64,35 @@ const TYPES = `
   session.cart = 'apple'
   // @ts-expect-error a typo in an option
   const mistyped: DynamoSessionOptions = { tabel: 'sessions' }
+  // @ts-expect-error a typo in the data of a visitor
+  const stranger = () => signIn(Fastify(), { userld: 'u-1' })
+  // @ts-expect-error an option that a store does not have
+  const foreign: DynamoStoreOptions = { table: 'sessions', secrets: 'those are the host\\'s' }
   // @ts-expect-error an option of another type
   const misvalued: DynamoSessionOptions = { table: 'sessions', idleTimeout: '2h' }
   const short = () => Fastify().register(dynamoSession, 'sessions')
   // @ts-expect-error neither a name nor options
   const neither = () => Fastify().register(dynamoSession, 42)
   if (userId !== 'u-1' || cart?.[0] !== 'apple') throw new Error('unexpected data')
+  const readers: SessionReader[] = [connectDynamodb({ secret: 'x' }), dynamodbSessionStore({ secret: ['x'] }), pyramidSession({ table: 'pyramid' }), dynamodbSessionWeb()]
+  // @ts-expect-error signatures cannot be checked without a secret
+  const unsigned = () => connectDynamodb({})
+  if (readers.some(({ keep }) => keep)) throw new Error('unexpected reader')
   if (errors.Gone().statusCode !== 409) throw new Error('unexpected error')
 `
 
 const TYPESCRIPT = `
 import Fastify from 'fastify'
 import dynamoSession, { errors, SessionManager, type DynamoSessionOptions } from '${name}'
-import { memoryRepository, repositoryContract } from '${name}/testing'
+import { connectDynamodb, dynamodbSessionStore, dynamodbSessionWeb, pyramidSession, type SessionReader } from '${name}/import'
+import { memoryRepository, repositoryContract, signIn } from '${name}/testing'
+import { DynamoStore, type DynamoStoreOptions } from '${name}/store'
 
 declare module '${name}' {
   interface SessionData { userId: string, cart: string[] }
 }
 
-async function main (): Promise<void> {${VISIT}${TYPES}
+async function main (): Promise<void> {${VISIT}${TYPES}${STORE}
   const promises: Array<Promise<void>> = []
   repositoryContract({ test: (title, run) => promises.push(run()) }, async () => memoryRepository())
   await Promise.all(promises)
@@ -83,19 +107,27 @@ main().catch((error: unknown) => {
 const ESM = `
 import Fastify from 'fastify'
 import dynamoSession, { dynamoSession as named } from '${name}'
-import { memoryRepository } from '${name}/testing'
+import { pyramidSession } from '${name}/import'
+import { memoryRepository, signIn } from '${name}/testing'
+import { DynamoStore } from '${name}/store'
+if (pyramidSession({ table: 'pyramid' }).cookieName !== 'session_id') throw new Error('unexpected reader')
 if (named !== dynamoSession) throw new Error('the named export is another one')
 ${VISIT}
+${STORE}
 `
 
 const COMMONJS = `
 const Fastify = require('fastify')
 const { default: dynamoSession } = require('${name}')
-const { memoryRepository } = require('${name}/testing')
+const { memoryRepository, signIn } = require('${name}/testing')
+const { DynamoStore } = require('${name}/store')
+const { dynamodbSessionWeb } = require('${name}/import')
+if (dynamodbSessionWeb().cookieName !== 'id') throw new Error('unexpected reader')
 const { version } = require('${name}/package.json')
 async function main () {
   if (typeof version !== 'string') throw new Error('no version')
   {${VISIT}}
+  {${STORE}}
   {
     const dynamoSession = require('${name}')
     ${VISIT}
@@ -136,14 +168,30 @@ function install (tarball) {
 
 function checkContents () {
   const files = readdirSync(join(folder, 'node_modules', name), { recursive: true }).map(file => file.replaceAll('\\', '/'))
-  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/cost.md', 'docs/design.md', 'docs/reliability.md', 'docs/security.md', 'bench/results.md', 'bench/results.svg', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/testing/index.js']
+  const wanted = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/cost.md', 'docs/design.md', 'docs/moving.md', 'docs/operations.md', 'docs/reliability.md', 'docs/security.md', 'bench/results.md', 'bench/results.svg', 'package.json', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/import/index.js', 'dist/import/index.d.ts', 'dist/store/index.js', 'dist/testing/index.js']
   const missing = wanted.filter(file => !files.includes(file))
-  const built = /^dist(\/(lib|types|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/
+  const built = /^dist(\/(cli|import|lib|types|store|testing))?(\/[\w-]+\.(js|js\.map|d\.ts))?$/
   const documents = /^(bench|examples(\/[\w-]+\.ts)?|docs(\/decisions(\/\d{4}-[\w-]+\.md)?)?)$/
   const strange = files.filter(file => !wanted.includes(file) && !built.test(file) && !documents.test(file))
   if (missing.length > 0) throw new Error(`missing in the package: ${missing.join(', ')}`)
   if (strange.length > 0) throw new Error(`not meant for the package: ${strange.join(', ')}`)
   console.log('passed: the package holds the compiled code, its types and its documents, and nothing else')
+}
+
+/** By the name that npm gave it, as `npx` does. */
+function checkProgram () {
+  const program = join(folder, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
+  const shell = process.platform === 'win32'
+  for (const [args, wanted, code] of [
+    [['--version'], version, 0],
+    [['iam-policy', '--table', 'arn:aws:dynamodb:eu-central-1:111122223333:table/sessions'], 'dynamodb:GetItem', 0],
+    [['cost', '--example'], '$134', 0],
+    [['doctor'], '"--table" is required', 2]
+  ]) {
+    const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, encoding: 'utf8', shell })
+    if (status !== code || !(stdout + stderr).includes(wanted)) throw new Error(`${args.join(' ')}: ${status}\n${stdout}${stderr}`)
+  }
+  console.log('passed: the program runs by the name of the package')
 }
 
 function checkTypeScript (kind, type, module) {
@@ -164,6 +212,7 @@ try {
   check('an ES module imports it and serves a visit', process.execPath, ['esm.mjs'], folder)
   write('commonjs.cjs', COMMONJS)
   check('CommonJS requires it, by its default export and as a whole', process.execPath, ['commonjs.cjs'], folder)
+  checkProgram()
   checkTypeScript('typescript-esm', 'module', 'nodenext')
   checkTypeScript('typescript-commonjs', 'commonjs', 'node20')
 } catch (error) {

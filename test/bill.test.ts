@@ -1,10 +1,10 @@
 import t from 'tap'
 import {
   billOf, billOfCapacity, readsPerWrite, requestsPerRenewal, unitsOf, unitsOfRead, unitsOfWrite, usageOf, withRenewals, type Visits
-} from '../bench/bill.js'
-import { asGiven, atPace, billCells, dollars, theirBill } from '../bench/example.js'
-import { ON_DEMAND, PROVISIONED } from '../bench/prices.js'
-import { labelOf, OURS, SYSTEMS, type System } from '../bench/systems.js'
+} from '../cli/bill.js'
+import { asGiven, atPace, billCells, dollars, theirBill } from '../cli/example.js'
+import { ON_DEMAND, PROVISIONED } from '../cli/prices.js'
+import { labelOf, OURS, SYSTEMS, type System } from '../cli/systems.js'
 
 const VISITS: Visits = {
   anonymous: [],

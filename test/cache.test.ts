@@ -3,7 +3,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { DynamoSessionOptions, SessionRecord } from '../index.js'
 import { RecordCache } from '../lib/cache.js'
 import { addRoutes, setStage, type Stage } from './support/app.js'
-import { onEachEngine, startDynalite, type Engine } from './support/engines.js'
+import { onOneEngine, startDynalite, type Engine } from './support/engines.js'
 import { makeGate } from './support/gate.js'
 import { noteEvents, setInstances } from './support/matrix.js'
 import { faults } from './support/proxy.js'
@@ -204,7 +204,7 @@ async function setPair (t: Test, engine: Engine, session: Partial<DynamoSessionO
   return { a, b, ann, ask, askBare, warm }
 }
 
-onEachEngine(t, async (t, engine) => {
+onOneEngine(t, async (t, engine) => {
   await t.test('a session that was read is not read again for its time, and then is', async t => {
     const { a, b, ask, warm } = await setPair(t, engine)
     await warm()

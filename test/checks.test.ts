@@ -1,4 +1,5 @@
 import t from 'tap'
+import { dynamodbSessionWeb } from '../import/index.js'
 import { CACHE_CHECKS, CHECKS } from '../lib/checks.js'
 import { resolveOptions } from '../lib/options.js'
 
@@ -10,12 +11,17 @@ const OLD_KEY = Uint8Array.from({ length: 32 }, (_, index) => 255 - index)
 const NO_KEYS = [null, 0, true, '', {}, [], 'x'.repeat(32), '00'.repeat(32), new Uint8Array(), new Uint8Array(31), new Uint8Array(33), new Uint16Array(32),
   new ArrayBuffer(32), [...KEY]]
 
+const READER = dynamodbSessionWeb()
+
 const BAD = 'FST_DYNAMODB_SESSION_BAD_OPTION'
 
 /** What is wrong for an option that is a text, a number and so on. */
 const NOT_TEXT = [null, 0, true, [], {}, Symbol('text'), () => {}]
 const NOT_BOOLEAN = [null, 0, 1, 'true', '', {}, []]
 const NOT_SECONDS = [null, true, '60', [], {}, Number.NaN, Number.POSITIVE_INFINITY, -1]
+
+/** One more session key than can be indexed. */
+const MANY = Array.from({ length: 21 }, (_, index) => `key${index}`)
 
 const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   table: [...NOT_TEXT, '', 'ab', 'x'.repeat(256), 'a table', 'sessions\n', 'arn:aws:s3:::bucket', 'arn:aws:dynamodb:eu-central-1:1:table/sessions'],
@@ -47,6 +53,10 @@ const WRONG: Readonly<Record<string, readonly unknown[]>> = {
   cache: [null, true, 1, 'ttl', [], () => {}],
   verify: NOT_BOOLEAN,
   createTable: [null, 0, 'true', [], { Tags: [() => {}] }],
+  userIndex: [null, 'yes', 1, []],
+  indexKeys: ['userId', {}, null, true, [1], [null], [undefined], new Array(1), [''], ['__proto__'], ['a key'], ['x'.repeat(256)], [['a']], [{ key: 'a' }],
+    [{ plain: true }], [{ key: 'a', plain: false }], [{ key: 'a', plain: true, sparse: true }], [{ key: '', plain: true }], MANY],
+  importFrom: [null, {}, 'x', [null], [{}], [{ ...READER, idOf: 'x' }], [{ ...READER, cookieName: undefined }], [{ ...READER, table: 'x' }], Object.assign([], { 1: READER })],
   sessionName: [...NOT_TEXT, '', '1st', '_session', 'my session', 'my-session', 'x'.repeat(65), '__proto__', 'v'],
   now: [null, 0, 'now', {}, true, new Date(0)]
 }
@@ -80,6 +90,9 @@ const RIGHT: Readonly<Record<string, readonly unknown[]>> = {
   cache: [false, { ttl: 0.001, max: 1 }, { ttl: 10, max: 1_000_000 }, { ttl: 1.5, max: 100 }],
   verify: [true, false],
   createTable: [true, false, {}, { ProvisionedThroughput: { ReadCapacityUnits: 1, WriteCapacityUnits: 1 } }],
+  userIndex: [true, false, {}, { maxSessions: 1 }, { maxSessions: 1000 }, { maxSessions: undefined }],
+  indexKeys: [[], ['userId'], [{ key: 'userId', plain: true }, 'constructor'], ['a.b', 'x'.repeat(255)], MANY.slice(1)],
+  importFrom: [[], [READER], [READER, dynamodbSessionWeb()]],
   sessionName: ['admin', 'A', 'admin_2', 'x'.repeat(64)],
   now: [Date.now, () => 0]
 }

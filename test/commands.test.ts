@@ -3,8 +3,11 @@ import t from 'tap'
 import {
   createCommand, destroyCommand, MOST_NAMED_KEYS, readCommand, replaceCommand, saveCommand, touchCommand
 } from '../lib/commands.js'
+import { createFormats } from '../lib/codec.js'
+import { createIndexing } from '../lib/indexing.js'
 import { fromItem, mergedData, toItem, type Layout } from '../lib/item.js'
 import type { RecordChange, Renewal, SessionRecord, StoredValue } from '../types/repository.js'
+import { PLAIN } from './support/forms.js'
 import { clientConfig, createTable, onEachEngine } from './support/engines.js'
 
 const LAYOUT: Layout = { table: 'sessions', partitionKey: { name: 'id', type: 'S' }, keyPrefix: 'shop#', ttlAttribute: 'expires' }
@@ -69,6 +72,7 @@ t.test('a destroy deletes what has no successor, so that none is forgotten where
     Key: { id: { S: 'shop#KEY' } },
     ConditionExpression: 'attribute_not_exists(#n0)',
     ExpressionAttributeNames: { '#n0': 'next' },
+    ReturnValues: 'ALL_OLD',
     ReturnConsumedCapacity: 'TOTAL'
   })
 })
@@ -208,6 +212,21 @@ t.test('200 changed keys are named, in less than 4 KB whatever else the save car
     t.ok(Buffer.byteLength(ConditionExpression) <= 4096)
     t.match(readable(saveCommand('KEY', change, TOKEN, LAYOUT)).update, 'data.key 199')
     t.notMatch(readable(saveCommand('KEY', change, TOKEN, LAYOUT)).condition, 'ver=')
+  }
+})
+
+t.test('20 index keys beside them fit too, be they among them or not in step', async t => {
+  const names = [...values(20).keys()]
+  const index = createIndexing(names, { formats: createFormats('json'), envelope: PLAIN })
+  const changed = loaded({ set: values(200) })
+  const unknown = { ...changed.base, data: new Map([...BASE.data, ...values(20)]), index: new Map() }
+  const others = loaded({ set: values(200, 20), base: { ...changed.base, ...unknown } })
+  for (const change of [changed, others, loaded({ delete: [...values(200, 20).keys()], base: others.base })]) {
+    const input = saveCommand('KEY', change, TOKEN, { ...LAYOUT, index })
+    const { UpdateExpression = '', ConditionExpression = '' } = input
+    t.ok(Buffer.byteLength(UpdateExpression) <= 4096, `${Buffer.byteLength(UpdateExpression)} bytes`)
+    t.ok(Buffer.byteLength(ConditionExpression) <= 4096, `${Buffer.byteLength(ConditionExpression)} bytes`)
+    t.match(readable(input).update, /[ ,]key 0=0,.*,key 19=19\b/)
   }
 })
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { COOKIE_OPTIONS, overrideCookie, readCookie, resolveCookie, writeCookie } from '../lib/cookie.js'
-import type { CookieOptions } from '../types/options.js'
+import type { CookieOptions } from '../types/cookie.js'
 
 const BAD = 'FST_DYNAMODB_SESSION_BAD_OPTION'
 const TOKEN_LENGTH = 43

@@ -5,12 +5,12 @@ import Fastify from 'fastify'
 import { DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb'
 import t, { type Test } from 'tap'
 import dynamoSession, { type DynamoSessionOptions } from '../index.js'
-import { billOf, readsPerWrite, requestsPerRenewal, unitsOf, unitsOfRead, unitsOfWrite, type Units, type Visit } from '../bench/bill.js'
+import { billOf, readsPerWrite, requestsPerRenewal, unitsOf, unitsOfRead, unitsOfWrite, type Units, type Visit } from '../cli/bill.js'
 import { totalOf } from '../bench/counts.js'
 import { Counter } from '../bench/counter.js'
-import { asGiven, atPace, billCells, dollars, theirBill } from '../bench/example.js'
-import { ON_DEMAND, PROVISIONED } from '../bench/prices.js'
-import { labelOf, MEASURED, OURS, READ_IN_SOURCES, SYSTEMS, type System } from '../bench/systems.js'
+import { asGiven, atPace, billCells, dollars, theirBill } from '../cli/example.js'
+import { ON_DEMAND, PROVISIONED } from '../cli/prices.js'
+import { labelOf, MEASURED, OURS, READ_IN_SOURCES, SYSTEMS, type System } from '../cli/systems.js'
 import { sizeOfItem } from '../lib/size.js'
 import { memoryRepository } from '../testing/index.js'
 import { setStage } from './support/app.js'
@@ -19,7 +19,7 @@ import { clientConfig, createTable, onEachEngine, type Engine } from './support/
 import { expressSession, fastifySession, ours, type Peer, type StartPeer } from './support/peers.js'
 import { replayFlask, replayPyramid, replayWeb, type Replay } from './support/replays.js'
 import { shopData } from './support/shop.js'
-import { takeVisits } from './support/visits.js'
+import { takeBoundVisits, takeVisits } from './support/visits.js'
 import { setCookies } from './support/visitor.js'
 import './support/session-data.js'
 
@@ -193,6 +193,10 @@ onEachEngine(t, async (t, engine) => {
     t.same(await takeVisits(t, engine), rowsIn(page, 'visit', 'calls', 'read units', 'write units'))
   })
 
+  await t.test('each visit with a session that is bound to a user does, too', async t => {
+    t.same(await takeBoundVisits(t, engine), rowsIn(page, 'with `userIndex`', 'calls', 'read units', 'write units'))
+  })
+
   await t.test('and so does each visit to the others that run here', async t => {
     t.same(Object.keys(PEERS), MEASURED.map(labelOf))
     for (const system of MEASURED) {
@@ -240,7 +244,7 @@ onEachEngine(t, async (t, engine) => {
   await t.test('the example counts what the engine says that it took', async t => {
     const { spent, dollars } = await importExample(t)
     const before = structuredClone(spent)
-    const { visitor, proxy, clock } = await setStage(t, engine)
+    const { app, visitor, proxy, clock } = await setStage(t, engine, { session: { userIndex: true } })
     proxy.take()
     const ann = visitor()
     await ann.post('/set', { 'any:text': 'x'.repeat(5000) })
@@ -250,6 +254,11 @@ onEachEngine(t, async (t, engine) => {
     await ann.post('/login')
     await ann.get('/me')
     await ann.post('/logout')
+    const bound = await app.sessions.create({ count: 1 })
+    bound.bind('u-42')
+    await bound.save()
+    await app.sessions.list('u-42')
+    await app.sessions.revokeAll('u-42')
     const calls = proxy.takeCalls()
     const taken = (operation: string): Units => {
       const { calls = 0, read = 0, write = 0 } = spent[operation] ?? {}
@@ -257,7 +266,15 @@ onEachEngine(t, async (t, engine) => {
       return { calls: calls - callsBefore, read: read - readBefore, write: write - writeBefore }
     }
     t.same(Object.fromEntries(Object.keys(spent).map(operation => [operation, cell(taken(operation))])), {
-      load: '5 · 4 · 0', create: '2 · 0 · 7', save: '1 · 0 · 6', touch: '1 · 0 · 6', regenerate: '1 · 0 · 6', destroy: '1 · 0 · 1'
+      load: '5 · 4 · 0',
+      create: '3 · 0 · 8',
+      save: '2 · 0 · 7',
+      touch: '1 · 0 · 6',
+      regenerate: '1 · 0 · 6',
+      destroy: '1 · 0 · 1',
+      revoke: '1 · 0 · 1',
+      bind: '4 · 0 · 3',
+      list: '2 · 2 · 0'
     })
     const sum = Object.keys(spent).map(taken).reduce((one, other) => ({ calls: one.calls + other.calls, read: one.read + other.read, write: one.write + other.write }))
     t.equal(sum.calls, calls.length)

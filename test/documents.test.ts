@@ -25,7 +25,7 @@ t.test('every example in TypeScript compiles, and by itself', async t => {
   writeFileSync(join(output, 'bad.ts'), "import { SessionManager } from 'fastify-dynamodb-session'\nnew SessionManager({ tabel: 'sessions' })\n")
   writeFileSync(join(output, 'tsconfig.json'), EXAMPLES_CONFIG)
   const complaints = complaintsAbout(output)
-  t.equal(complaints.length, 1)
+  t.equal(complaints.length, 1, complaints.join('\n'))
   t.match(complaints[0], /^\/bad\.ts: .*'tabel' does not exist/)
 })
 

@@ -12,7 +12,7 @@ t.test('every error has a code of its own and the status that fits', async t => 
     return [name, error.statusCode]
   }))
   const own = Object.entries(statuses).filter(([, status]) => status !== 500)
-  t.same(Object.fromEntries(own), { Unavailable: 503, Conflict: 409, Gone: 409, TooLarge: 413 })
+  t.same(Object.fromEntries(own), { Unavailable: 503, Conflict: 409, Gone: 409, UserFull: 413, TooLarge: 413 })
 })
 
 t.test('a message says the fact and the remedy, with the names it is given', async t => {

@@ -2,7 +2,7 @@ import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel
 import t, { type Test } from 'tap'
 import { isTraced, tellConflict, tellGone, traced, type CallReport, type Operation } from '../lib/events.js'
 
-const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy']
+const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy', 'revoke', 'bind', 'list']
 
 /** Listens to an operation while a test runs. Copies what it gets, because a report is filled while the call runs. */
 function listen (t: Test, operation: Operation): Array<readonly [string, Record<string, unknown>]> {

@@ -233,6 +233,7 @@ t.test('a session that could not be read seems blank, and refuses whatever may c
     take: () => session.take('count'),
     clear: () => { session.clear() },
     options: () => { session.options({ maxAge: 5 }) },
+    bind: () => { session.bind('ann') },
     'idle timeout': () => { session.idleTimeout = 60 },
     'absolute timeout': () => { session.absoluteTimeout = undefined },
     property: () => { session.count = 1 },
@@ -252,7 +253,7 @@ t.test('a session that could not be read seems blank, and refuses whatever may c
   t.same([state.status, state.changeCount, state.plan(1000, false).kind, session.keys()], ['blank', 0, 'nothing', []])
   const members = Object.getOwnPropertyNames(Object.getPrototypeOf(session)).filter(name => !['constructor', 'toJSON'].includes(name))
   const reading = ['get', 'has', 'keys', 'data', 'touch', 'id', 'loggableId', 'token', 'isNew', 'isChanged', 'createdAt', 'lastSeenAt', 'expiresAt', 'version']
-  const refusing = ['set', 'delete', 'take', 'clear', 'options', 'idleTimeout', 'absoluteTimeout', ...Object.keys(asking)]
+  const refusing = ['set', 'delete', 'take', 'clear', 'options', 'bind', 'idleTimeout', 'absoluteTimeout', ...Object.keys(asking)]
   t.same(members.sort(), [...reading, ...refusing].sort(), 'no member is left out here')
 })
 

@@ -21,12 +21,13 @@ const FULL: SessionRecord = {
   idleTimeout: 60.5,
   absoluteTimeout: false,
   cookieMaxAge: 86_400,
+  user: KEY,
   next: NEXT,
   format: 'native',
   writes: new Map([['AbCd-_01', 1490], ['zzzzzzzz', 1500]])
 }
 
-const OPTIONAL = { idleTimeout: undefined, absoluteTimeout: undefined, cookieMaxAge: undefined, next: undefined, format: undefined, writes: undefined }
+const OPTIONAL = { idleTimeout: undefined, absoluteTimeout: undefined, cookieMaxAge: undefined, user: undefined, next: undefined, format: undefined, writes: undefined }
 
 t.test('a record is stored under the names of the design', async t => {
   t.same(toItem(FULL, LAYOUT), {
@@ -39,6 +40,7 @@ t.test('a record is stored under the names of the design', async t => {
     idle: { N: '60.5' },
     absolute: { N: '0' },
     cookie: { N: '86400' },
+    user: { S: KEY },
     next: { S: NEXT },
     fmt: { S: 'native' },
     w: { M: { 'AbCd-_01': { N: '1490' }, zzzzzzzz: { N: '1500' } } }

@@ -152,7 +152,7 @@ t.test('a session is opened for callers without a visitor by one strong read, or
   t.equal(await stage.keeper.openConsistent(id, key, stage.log), null)
   t.same(reads, [true, true, true])
   stage.clock.forward(-7200)
-  await stage.keeper.destroyKey(key)
+  await stage.keeper.destroyKey(key, stage.log)
   t.equal(await stage.keeper.openConsistent(visit.state.id ?? '', key, stage.log), null)
 })
 

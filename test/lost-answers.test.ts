@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { FastifyInstance, FastifyRequest, InjectOptions, LightMyRequestResponse as Answer } from 'fastify'
 import { setStage, type Stage } from './support/app.js'
-import { clientConfig, onEachEngine, type Engine } from './support/engines.js'
+import { clientConfig, onOneEngine, type Engine } from './support/engines.js'
 import { faults, type Action, type Call, type Fault } from './support/proxy.js'
 import { setCookieNames, type Visitor } from './support/visitor.js'
 
@@ -346,7 +346,7 @@ function lossesBy (fault: Fault, extents: readonly Extent[]): Loss[] {
   return OWNERS.flatMap(owner => extents.map(extent => ({ owner, fault, extent })))
 }
 
-onEachEngine(t, async (t, engine) => {
+onOneEngine(t, async (t, engine) => {
   // A stage for each, because the SDK repeats less and less with a client whose calls all fail.
   const loseBy = async (losses: readonly Loss[]): Promise<void> => {
     const stages = await Promise.all(losses.map(async loss => await setUp(t, engine, loss)))

@@ -413,7 +413,7 @@ const FORMS: Readonly<Record<string, Partial<DynamoSessionOptions>>> = {
 
 const MEMBERS = [
   'get', 'set', 'has', 'delete', 'take', 'keys', 'data', 'clear', 'update', 'regenerate', 'destroy', 'save', 'reload', 'touch',
-  'options', 'id', 'loggableId', 'token', 'isNew', 'isChanged', 'createdAt',
+  'bind', 'options', 'id', 'loggableId', 'token', 'isNew', 'isChanged', 'createdAt',
   'lastSeenAt', 'expiresAt', 'version', 'idleTimeout', 'absoluteTimeout', 'toJSON'
 ]
 

@@ -76,7 +76,7 @@ t.test('whatever handlers do, one visitor sees what they left, request after req
       await look(known)
     }
     await app.close()
-  }), { numRuns: 1000 })
+  }), { numRuns: 600 })
   t.pass('1000 random histories')
 })
 

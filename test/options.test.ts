@@ -1,5 +1,6 @@
 import t from 'tap'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { dynamodbSessionWeb } from '../import/index.js'
 import { CHECKS } from '../lib/checks.js'
 import { resolveOptions, type Settings } from '../lib/options.js'
 import { jsonFormat } from '../lib/json.js'
@@ -59,7 +60,7 @@ t.test('an option that nobody knows is refused with the nearest known name', asy
 })
 
 t.test('options that the product does not have are unknown, and none is taken for another', async t => {
-  for (const name of ['indexKeys', 'userIndex', 'importFrom', 'ttl', 'prefix']) {
+  for (const name of ['ttl', 'prefix', 'lifetime', 'rolling']) {
     t.throws(() => resolveWith(name, true), { code: UNKNOWN, message: `Unknown option "${name}". Known are table, ` })
   }
 })
@@ -110,6 +111,8 @@ t.test('what is left out has its default', async t => {
     cache: false,
     verify: true,
     createTable: false,
+    importFrom: [],
+    userIndex: false,
     sessionName: 'session',
     now: Date.now
   })
@@ -122,6 +125,7 @@ t.test('what is given counts', async t => {
   const client = new DynamoDBClient({})
   t.teardown(() => client.destroy())
   const now = () => 0
+  const reader = dynamodbSessionWeb()
   const settings = resolveOptions({
     table,
     client,
@@ -143,6 +147,7 @@ t.test('what is given counts', async t => {
     batchReads: false,
     verify: false,
     createTable: true,
+    importFrom: [reader],
     sessionName: 'admin',
     now
   })
@@ -167,6 +172,8 @@ t.test('what is given counts', async t => {
     cache: false,
     verify: false,
     createTable: {},
+    importFrom: [reader],
+    userIndex: false,
     sessionName: 'admin',
     now
   })
@@ -318,4 +325,38 @@ t.test('settings are frozen', async t => {
   const settings = resolveOptions({ table, createTable: { Tags: [] } })
   for (const part of [settings, settings.layout, settings.layout.partitionKey, settings.cookie, settings.createTable]) t.ok(Object.isFrozen(part))
   t.ok(Object.isFrozen(resolveOptions({ table, createTable: true }).createTable))
+  const importFrom = [dynamodbSessionWeb()]
+  const readers = resolveOptions({ table, importFrom }).importFrom
+  importFrom.pop()
+  t.equal(readers.length, 1)
+  t.ok(Object.isFrozen(readers))
+})
+
+t.test('index keys are session keys, each once, and none of the names that records have', async t => {
+  t.same(resolveOptions({ table, indexKeys: ['userId', { key: 'tenant', plain: true }] }).layout.index?.names, ['userId', 'tenant'])
+  t.equal(resolveOptions({ table, indexKeys: [] }).layout.index, undefined)
+  const taken = ['id', 'data', 'ver', 'created', 'seen', 'expires', 'idle', 'absolute', 'user', 'next', 'fmt', 'w', 'cookie', 'sessions', 'revoking']
+  for (const name of taken) {
+    t.throws(() => resolveWith('indexKeys', [name]), { code: BAD, message: `cannot name "${name}", an attribute that records have` })
+    t.throws(() => resolveWith('indexKeys', [{ key: name, plain: true }]), { code: BAD })
+  }
+  t.throws(() => resolveOptions({ table, partitionKey: 'pk', indexKeys: ['pk'] }), { code: BAD, message: '"pk"' })
+  t.throws(() => resolveOptions({ table, ttlAttribute: 'ttl', indexKeys: ['ttl'] }), { code: BAD, message: '"ttl"' })
+  t.throws(() => resolveWith('indexKeys', ['a', { key: 'a', plain: true }]), { code: BAD, message: 'names "a" twice' })
+})
+
+t.test('with sealed values, an index key says that its value is to stand there plain', async t => {
+  const sealing = { table, encryptionKeys: KEY }
+  t.throws(() => resolveOptions({ ...sealing, indexKeys: [{ key: 'a', plain: true }, 'userId'] }),
+    { code: BAD, message: 'Option "indexKeys" would store the value of "userId" unsealed: say { key: "userId", plain: true } where that is meant.' })
+  t.same(resolveOptions({ ...sealing, indexKeys: [{ key: 'userId', plain: true }] }).layout.index?.names, ['userId'])
+})
+
+t.test('index keys are copied: what the caller does with them later has no effect', async t => {
+  const key = { key: 'userId', plain: true }
+  const indexKeys = [key, 'tenant']
+  const { layout } = resolveWith('indexKeys', indexKeys)
+  key.key = 'data'
+  indexKeys.push('more')
+  t.same(layout.index?.names, ['userId', 'tenant'])
 })

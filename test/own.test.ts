@@ -29,8 +29,8 @@ t.test('what others have stored counts, save where the application has assigned 
 t.test('a session that replaces this one may take all of them', async t => {
   const own = new Own({ idleTimeout: 60, cookieMaxAge: 5 })
   own.assign({ absoluteTimeout: 3 })
-  t.same(own.moved().get(), { idleTimeout: 60, absoluteTimeout: 3, cookieMaxAge: 5 })
-  t.same(own.moved().changes(), { idleTimeout: 60, absoluteTimeout: 3, cookieMaxAge: 5 })
+  t.same(own.moved(true).get(), { idleTimeout: 60, absoluteTimeout: 3, cookieMaxAge: 5 })
+  t.same(own.moved(true).changes(), { idleTimeout: 60, absoluteTimeout: 3, cookieMaxAge: 5 })
 })
 
 t.test('settings of which it is not known whether they are stored are written again, as they are by then', async t => {
@@ -45,9 +45,9 @@ t.test('settings of which it is not known whether they are stored are written ag
 
 t.test('what others have changed meanwhile is taken, save where it was changed here', async t => {
   const before = { ...record, idleTimeout: 60, absoluteTimeout: 100 }
-  const own = new Own(before).moved()
+  const own = new Own(before).moved(true)
   own.assign({ idleTimeout: 30 })
-  own.takeAnew(before, { ...before, idleTimeout: 45, absoluteTimeout: 60 })
+  own.takeAnew(before, { ...before, idleTimeout: 45, absoluteTimeout: 60 }, true)
   t.same(own.get(), { idleTimeout: 30, absoluteTimeout: 60 })
 })
 
@@ -60,4 +60,12 @@ t.test('a write that did not carry a setting leaves it unknown whether that is s
   t.same(own.changes(), { idleTimeout: 60 })
   own.settle({ ...record, idleTimeout: 60 }, { idleTimeout: 60 })
   t.same(own.changes(), {})
+})
+
+t.test('of a session that begins anew, whose it is stays, and follows what others have changed', async t => {
+  const before = { ...record, idleTimeout: 60, user: 'ann' }
+  const own = new Own(before).moved(false)
+  t.same(own.get(), { user: 'ann' })
+  own.takeAnew(before, { ...before, idleTimeout: 45, user: 'ben' }, false)
+  t.same(own.get(), { user: 'ben' })
 })

@@ -449,4 +449,4 @@ onDynamoDBLocal(t, async (t, engine) => {
     client.destroy()
     manager.close()
   })
-})
+}, { alone: true })

@@ -833,8 +833,8 @@ function assertKept (history: History): void {
 }
 
 const LONGEST_REST = 10
-const MEMORY_RUNS = 400
-const WIRE_RUNS = 30
+const MEMORY_RUNS = 250
+const WIRE_RUNS = 20
 
 t.test('on a repository in memory, whatever happens in whatever order, the promises hold', async t => {
   const rejections = watchRejections(t)

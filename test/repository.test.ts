@@ -94,9 +94,9 @@ onEachEngine(t, async (t, engine) => {
     t.same(await repository.replace(record.key, { next, base: saved, sameVersion: true, now: NOW + 60 }), { done: true, version: 2 }, 'by the same successor again')
     t.match(await repository.replace(record.key, { next: newKey(), base: saved, sameVersion: false, now: NOW + 60 }), { done: false, record: { next } })
     t.match(await repository.load(record.key, true), { next, expiresAt: NOW + 120, data: new Map() })
-    t.equal(await repository.destroy(record.key), next, 'the mark stays, and the successor is told')
+    t.equal((await repository.destroy(record.key)).next, next, 'the mark stays, and the successor is told')
     const other = await stored()
-    t.equal(await repository.destroy(other.key), undefined)
+    t.equal((await repository.destroy(other.key)).next, undefined)
     t.equal(await repository.load(other.key, true), null)
     t.ok(proxy.takeCalls().every(call => call.input['ReturnConsumedCapacity'] === 'TOTAL'), 'every call asks for the proof of its answer')
   })
@@ -327,7 +327,7 @@ onEachEngine(t, async (t, engine) => {
     t.equal(Buffer.from((await items())[0]?.['id']?.B ?? []).toString('base64url'), record.key)
     const next = newKey()
     await repository.replace(record.key, { next, base: record, sameVersion: false, now: NOW })
-    t.equal(await repository.destroy(record.key), next)
+    t.equal((await repository.destroy(record.key)).next, next)
   })
 
   await t.test('a destroy whose answer was lost still tells the successor', async t => {
@@ -337,11 +337,11 @@ onEachEngine(t, async (t, engine) => {
     await repository.replace(record.key, { next, base: record, sameVersion: false, now: NOW })
     proxy.take()
     loseAnswers('DeleteItem', 1)
-    t.equal(await repository.destroy(record.key), next)
+    t.equal((await repository.destroy(record.key)).next, next)
     t.same(proxy.take(), ['DeleteItem', 'DeleteItem', 'GetItem'])
     const plain = await stored()
     loseAnswers('DeleteItem', 1)
-    t.equal(await repository.destroy(plain.key), undefined)
+    t.equal((await repository.destroy(plain.key)).next, undefined)
     t.equal(await repository.load(plain.key, true), null)
   })
 
@@ -351,10 +351,10 @@ onEachEngine(t, async (t, engine) => {
     const next = newKey()
     await repository.replace(record.key, { next, base: record, sameVersion: false, now: NOW })
     t.match(await items(), [{ id: { S: `shop#${record.key}` }, next: { S: `shop#${next}` } }])
-    t.equal(await repository.destroy(record.key), next)
+    t.equal((await repository.destroy(record.key)).next, next)
     const [replaced] = await items()
     await put({ ...replaced, next: { S: NO_SUCCESSOR } } as Record<string, AttributeValue>)
-    t.equal(await repository.destroy(record.key), NO_SUCCESSOR)
+    t.equal((await repository.destroy(record.key)).next, NO_SUCCESSOR)
   })
 
   await t.test('a ghost counts as absent, is reported, and is not written over', async t => {

@@ -707,9 +707,9 @@ t.test('a new record under another id, of which nothing more is known, has nothi
     const stage = setKeeper({ encryptionKeys })
     const { visit } = await openStored(stage, { a: 1, cart: ['x'] })
     await visit.regenerate(true)
-    stage.repository.meet('create', () => false).meet('replace', 'fail after').meet('load', 'fail before')
+    stage.repository.meet('create', () => false).meet('load', () => null).meet('replace', 'fail after').meet('load', 'fail before')
     await t.rejects(visit.save(), { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE' })
-    t.same(stage.repository.take(), ['create', 'create', 'replace', 'load'])
+    t.same(stage.repository.take(), ['create', 'load', 'create', 'replace', 'load'])
     await visit.save()
     t.same(stage.repository.take(), [], encryptionKeys === undefined ? 'not sealed' : 'sealed')
   }

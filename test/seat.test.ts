@@ -18,6 +18,8 @@ function setUp () {
     arrival: { way: 'cookie', came: false, token: undefined, companions: [], isAmbiguous: false },
     visit: undefined,
     ended: undefined,
+    move: undefined,
+    isMoved: false,
     used: false,
     told: false,
     hasSent: false,

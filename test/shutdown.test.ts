@@ -190,7 +190,7 @@ interface Child {
 }
 
 async function startChild (t: Test, env: Record<string, string>): Promise<Child> {
-  const child = spawn(process.execPath, ['--no-warnings', '--import', 'tsx', 'test/support/server.ts'], {
+  const child = spawn(process.execPath, ['--no-warnings', '--import', './test/support/transpile.mjs', 'test/support/server.ts'], {
     cwd: root, env: { ...process.env, ...NOT_COVERED, ...env }, stdio: ['ignore', 'pipe', 'pipe']
   })
   let [output, log] = ['', '']

@@ -2,7 +2,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Session } from '../index.js'
 import type { Stage } from './support/app.js'
-import { onEachEngine } from './support/engines.js'
+import { onOneEngine } from './support/engines.js'
 import { faults } from './support/proxy.js'
 import { dataOf, setInstances, tokenIn } from './support/matrix.js'
 import { setCookies } from './support/visitor.js'
@@ -87,7 +87,7 @@ function statuses (answers: readonly LightMyRequestResponse[]): number[] {
   return [...new Set(answers.map(({ statusCode }) => statusCode))]
 }
 
-onEachEngine(t, (t, engine) => {
+onOneEngine(t, (t, engine) => {
   t.test(`${MANY} updates at once count ${MANY}`, async t => {
     const { stages, all } = await setStorm(t, engine)
     const answers = await all('/count', MANY)

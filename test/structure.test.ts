@@ -6,19 +6,45 @@ import ts from 'typescript'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
+/** The command line, which is a program of its own on top of the house. */
+const COMMAND_LINE = [
+  'cli/main', 'cli/run', 'cli/create', 'cli/doctor', 'cli/round', 'cli/iam', 'cli/template', 'cli/show', 'cli/revoke', 'cli/purge', 'cli/import', 'cli/cost',
+  'cli/copier', 'cli/rows', 'cli/origin', 'cli/sweep', 'cli/remote', 'cli/place', 'cli/meter', 'cli/verdicts', 'cli/sample', 'cli/terraform', 'cli/stack', 'cli/yaml', 'cli/policy', 'cli/secrets', 'cli/bookmark', 'cli/keys',
+  'cli/help', 'cli/command', 'cli/arguments', 'cli/reason', 'cli/progress', 'cli/rate', 'cli/output', 'cli/pricelist', 'cli/reckon', 'cli/fault', 'cli/document',
+  'cli/example', 'cli/prices', 'cli/systems', 'cli/bill'
+]
+
+/** Rooms of the command line that are tested by what they make of a command, by the name of that test. */
+const COMMAND_TESTS: Readonly<Record<string, readonly string[]>> = {
+  bill: ['cli/bill', 'cli/prices', 'cli/systems', 'cli/example'],
+  'cli-cost': ['cli/cost', 'cli/reckon', 'cli/pricelist'],
+  'cli-doctor': ['cli/doctor', 'cli/round', 'cli/sample', 'cli/verdicts'],
+  'cli-template': ['cli/template', 'cli/iam', 'cli/policy', 'cli/stack', 'cli/terraform', 'cli/yaml'],
+  'cli-show': ['cli/show', 'cli/revoke', 'cli/secrets', 'cli/keys'],
+  'cli-purge': ['cli/purge', 'cli/rate', 'cli/bookmark', 'cli/document', 'cli/progress', 'cli/sweep', 'cli/meter'],
+  'cli-import': ['cli/import', 'cli/copier', 'cli/rows', 'cli/origin'],
+  'cli-table': ['cli/create', 'cli/remote', 'cli/place', 'cli/reason'],
+  'cli-run': ['cli/main', 'cli/run', 'cli/help', 'cli/command', 'cli/arguments', 'cli/output', 'cli/fault']
+}
+
 /**
  * The house from top to bottom: a room imports only rooms that stand below it. A new room gets its place here, which is
  * the moment to ask what it is below of.
  */
 const ORDER = [
-  'testing/index', 'testing/contract', 'testing/writing', 'testing/expecting', 'testing/records', 'testing/memory',
+  ...COMMAND_LINE,
+  'testing/index', 'testing/contract', 'testing/writing', 'testing/revoking', 'testing/listing', 'testing/expecting', 'testing/records', 'testing/memory', 'testing/memory-lists',
+  'testing/sign-in',
+  'import/index', 'import/express', 'import/pyramid', 'import/web', 'import/settings', 'import/payload', 'import/signatures',
+  'store/index', 'store/store', 'store/host-sessions', 'store/reading', 'store/links', 'store/express', 'store/former', 'store/content',
+  'store/store-options', 'store/underway', 'store/callbacks',
   'index',
-  'lib/start', 'lib/lifecycle', 'lib/answer', 'lib/seat', 'lib/manager', 'lib/keeper',
-  'lib/visit', 'lib/table', 'lib/reads', 'lib/cache', 'lib/transport', 'lib/writer', 'lib/renewals', 'lib/updater', 'lib/queue', 'lib/losses', 'lib/turns', 'lib/face',
-  'lib/options', 'lib/checks', 'lib/session', 'lib/plan', 'lib/own', 'lib/values', 'lib/form', 'lib/envelope', 'lib/attribute', 'lib/seal',
-  'lib/codec', 'lib/native', 'lib/json',
-  'lib/client', 'lib/wire', 'lib/connections', 'lib/repository', 'lib/batch', 'lib/calls', 'lib/commands', 'lib/expression', 'lib/item', 'lib/size',
-  'lib/cookie', 'lib/companion', 'lib/token', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline', 'lib/stop',
+  'lib/start', 'lib/registrations', 'lib/lifecycle', 'lib/answer', 'lib/seat', 'lib/manager', 'lib/keeper', 'lib/importer', 'lib/move', 'lib/source', 'lib/foreign-items', 'lib/foreign-record',
+  'lib/visit', 'lib/table', 'lib/reads', 'lib/cache', 'lib/transport', 'lib/writer', 'lib/creations', 'lib/users', 'lib/roster', 'lib/leaving', 'lib/parallel', 'lib/endings', 'lib/renewals', 'lib/updater', 'lib/queue', 'lib/losses', 'lib/turns', 'lib/face',
+  'lib/options', 'lib/checks', 'lib/indexing', 'lib/binding', 'lib/session', 'lib/plan', 'lib/own', 'lib/values', 'lib/form', 'lib/envelope', 'lib/attribute', 'lib/naming', 'lib/seal',
+  'lib/codec', 'lib/members', 'lib/native', 'lib/json',
+  'lib/client', 'lib/wire', 'lib/connections', 'lib/repository', 'lib/lists', 'lib/refusal', 'lib/batch', 'lib/calls', 'lib/commands', 'lib/listing', 'lib/expression', 'lib/item', 'lib/size',
+  'lib/cookie', 'lib/companion', 'lib/token', 'lib/inheritance', 'lib/expiry', 'lib/events', 'lib/report', 'lib/deadline', 'lib/stop',
   'lib/plain', 'lib/names', 'lib/lazy', 'lib/beside', 'lib/errors'
 ]
 
@@ -28,19 +54,22 @@ const UPWARD_TYPES = ['lib/native → lib/codec', 'lib/json → lib/codec']
 /** Who may import what from outside at run time. Types are free. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'fastify-plugin': ['index'],
-  '@aws-sdk/client-dynamodb': ['lib/client', 'lib/repository', 'lib/table'],
+  '@aws-sdk/client-dynamodb': ['cli/remote', 'lib/client', 'lib/foreign-items', 'lib/lists', 'lib/repository', 'lib/table'],
   '@aws-sdk/util-dynamodb': ['lib/native'],
   undici: ['lib/wire'],
-  'node:crypto': ['lib/seal', 'lib/token'],
+  'node:crypto': ['import/signatures', 'lib/seal', 'lib/token'],
   'node:stream/consumers': ['lib/client'],
   'node:zlib': ['lib/client', 'lib/envelope'],
   '@fastify/cookie': ['lib/token'],
   cookie: ['lib/cookie'],
   'lru-cache': ['lib/cache'],
   vary: ['lib/transport'],
-  'fastest-levenshtein': ['lib/options'],
+  'fastest-levenshtein': ['cli/arguments', 'lib/options'],
   '@fastify/error': ['lib/errors'],
-  'node:diagnostics_channel': ['lib/events']
+  'node:diagnostics_channel': ['lib/events'],
+  'node:events': ['store/store'],
+  'node:fs': ['cli/bookmark', 'cli/pricelist', 'cli/secrets'],
+  'node:module': ['cli/run']
 }
 
 /** Helpers of Node that reach nothing outside. Whoever needs them may have them. */
@@ -48,10 +77,27 @@ const FREE = ['node:timers/promises', 'node:util']
 
 /** Rooms whose test file has another name than theirs. What only lists exports is tested where they are used. */
 const TESTS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.entries(COMMAND_TESTS).flatMap(([test, rooms]) => rooms.map(room => [room, test]))),
   index: 'plugin',
+  'store/index': 'store',
+  'import/index': 'import',
+  'import/express': 'readers',
+  'import/pyramid': 'readers',
+  'import/web': 'readers',
+  'import/settings': 'readers',
+  'import/payload': 'readers',
+  'import/signatures': 'readers',
+  'lib/importer': 'import',
+  'lib/move': 'import',
+  'lib/source': 'import',
+  'lib/foreign-items': 'import',
+  'lib/members': 'foreign-record',
   'testing/index': 'contract',
   'testing/memory': 'contract',
+  'testing/memory-lists': 'contract',
   'testing/writing': 'contract',
+  'testing/revoking': 'contract',
+  'testing/listing': 'contract',
   'testing/expecting': 'contract',
   'testing/records': 'contract'
 }
@@ -66,7 +112,7 @@ interface Import {
   readonly isType: boolean
 }
 
-const rooms = ['index', ...['lib', 'types', 'testing'].flatMap(modulesIn)]
+const rooms = ['index', ...['cli', 'lib', 'types', 'import', 'store', 'testing'].flatMap(modulesIn)]
 const imports = rooms.flatMap(importsOf)
 
 function modulesIn (folder: string): string[] {
@@ -179,7 +225,7 @@ t.test('shipped code has no any, no silenced compiler, no silenced coverage or l
 
 t.test('nothing names a machine, a registry or unfinished work', async t => {
   const files = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'index.ts', '.ci/run', 'package.json',
-    ...['lib', 'types', 'testing', 'test', 'demo', 'examples', 'scripts', 'docs', 'bench'].flatMap(filesIn)]
+    ...['lib', 'types', 'import', 'store', 'testing', 'cli', 'test', 'demo', 'examples', 'scripts', 'docs', 'bench'].flatMap(filesIn)]
   // Written so that this file does not find itself.
   const MACHINE = new RegExp('(^|[^\\w.-])/(' + ['home', 'root', 'work', 'Users'].join('|') + ')/|https?://registry' + '\\.')
   const UNFINISHED = new RegExp('\\b(' + ['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|') + ')\\b')
@@ -202,12 +248,13 @@ t.test('package.json ships the build and the documents, and leads every entry to
   t.same(files, ['dist', 'bench/results.md', 'bench/results.svg', 'docs', 'examples', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'], 'README, LICENSE and package.json go by themselves')
   for (const file of ['README.md', 'LICENSE', ...files.slice(1)]) t.ok(existsSync(join(root, file)), file)
   t.equal(types, exports['.'].types)
-  for (const [entry, room] of [['.', 'index'], ['./testing', 'testing/index']] as const) {
+  for (const [entry, room] of [['.', 'index'], ['./import', 'import/index'], ['./store', 'store/index'], ['./testing', 'testing/index']] as const) {
     t.same(exports[entry], { types: `./dist/${room}.d.ts`, default: `./dist/${room}.js` })
     t.same(Object.keys(exports[entry]), ['types', 'default'], 'the compiler takes the first condition that fits')
     t.ok(rooms.includes(room))
   }
-  t.same(Object.keys(exports), ['.', './testing', './package.json'])
+  t.same(Object.keys(exports), ['.', './import', './store', './testing', './package.json'])
+  t.same(rest['bin'], { 'fastify-dynamodb-session': 'dist/cli/main.js' }, 'the command line has the name of the package, so that npx finds it')
   t.same(rest['bundledDependencies'], undefined)
   for (const range of Object.values<string>(rest['dependencies'])) t.match(range, /^\^\d/, 'a dependency may move within its major version')
   for (const version of Object.values<string>(rest['devDependencies'])) t.match(version, /^\d+\.\d+\.\d+$/, 'what builds and tests is pinned')
@@ -216,8 +263,8 @@ t.test('package.json ships the build and the documents, and leads every entry to
 
 t.test('the design page describes the rooms, each once and from top to bottom', async t => {
   const [, table = ''] = read('docs/design.md').split('| room | does |')
-  const described = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([\w/]+)`/g)].map(([, name]) => name))
-  t.same(described, ['testing/', ...ORDER.filter(room => !room.startsWith('testing/')).map(room => room.replace('lib/', ''))])
+  const described = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([\w/-]+)`/g)].map(([, name]) => name))
+  t.same(described, ['cli/', 'testing/', 'import/', ...ORDER.filter(room => !/^(cli|testing|import)\//.test(room)).map(room => room.replace('lib/', ''))])
 })
 
 t.test('the design page describes the states that a session has', async t => {

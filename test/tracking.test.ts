@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { DynamoSessionOptions } from '../index.js'
 import { addRoutes, setStage, type Stage } from './support/app.js'
-import { onEachEngine, type Engine } from './support/engines.js'
+import { onOneEngine, type Engine } from './support/engines.js'
 import { makeGate } from './support/gate.js'
 import { setCookieNames, setCookies, type Visitor } from './support/visitor.js'
 
@@ -32,7 +32,7 @@ async function setAnother (t: Test, engine: Engine, { table, clock }: Stage, ses
 
 const isIn = async (visitor: Visitor): Promise<boolean> => (await visitor.get('/me')).json().data.count !== undefined
 
-onEachEngine(t, async (t, engine) => {
+onOneEngine(t, async (t, engine) => {
   await t.test('renewals are told to the browser and write nothing, for as long as the session lives', async t => {
     const { stage, ann } = await begin(t, engine)
     const [before] = await stage.items()

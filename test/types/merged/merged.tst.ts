@@ -1,5 +1,6 @@
 import Fastify, { type FastifyPluginAsync } from 'fastify'
 import { expect, test } from 'tstyche'
+import { signIn } from '../../../testing/index.js'
 import dynamoSession, { SessionManager, type CookieAttributes, type DynamoSessionOptions, type Session, type SessionKey } from '../../../index.js'
 
 declare module '../../../index.js' {
@@ -100,4 +101,21 @@ test('the manager gives sessions of the same type', async () => {
   expect(manager.create).type.not.toBeCallableWith({ userID: 'u' })
   expect(manager.load('id')).type.toBe<Promise<Session | null>>()
   expect(manager.load('id', { required: true })).type.toBe<Promise<Session>>()
+})
+
+test('index keys are session keys', () => {
+  expect<{ table: string, indexKeys: Array<'userId' | { key: 'cart', plain: true }> }>().type.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, indexKeys: ['userID'] }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, indexKeys: [{ key: 'userId' }] }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+  expect<{ table: string, indexKeys: [{ key: 'userId', plain: false }] }>().type.not.toBeAssignableTo<DynamoSessionOptions>()
+})
+
+test('a visitor is signed in to any application, with the data that it declared', () => {
+  expect(signIn(app, { userId: 'u' }, { sessionName: 'admin', way: 'header' })).type.toBe<Promise<Record<string, string>>>()
+  expect(signIn).type.toBeCallableWith(Fastify({ http2: true }), { userId: 'u' })
+  expect(signIn).type.toBeCallableWith(app.withTypeProvider<{ schema: unknown, validator: string, serializer: string }>())
+  expect(signIn).type.not.toBeCallableWith(app, { userID: 'u' })
+  expect(signIn).type.not.toBeCallableWith(app, { userId: 42 })
+  expect(signIn).type.not.toBeCallableWith(app, {}, { name: 'admin' })
+  expect(signIn).type.not.toBeCallableWith({})
 })
