@@ -174,7 +174,7 @@ export interface DynamoSessionOptions {
    * Readers of other stores' sessions, from `fastify-dynamodb-session/import`, asked in this order. A request without a living
    * session of ours that brings a good token of theirs has its session moved here: same data, same remaining lifetime, a new id.
    * None without an old token; one strongly consistent GetItem of the old table for one, and with a living session a PutItem here
-   * and a DeleteItem there. A read that fails is a 503, as any. Default `[]`.
+   * and a DeleteItem there. A read that fails is a 503, like every other. Default `[]`.
    */
   importFrom?: readonly SessionReader[] | undefined
   /**
