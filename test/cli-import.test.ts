@@ -73,6 +73,18 @@ const webRow = (id: string, expires: number, data = '{"user": "zo\\u00eb", "n": 
 /** What is neither an instant nor a mark of a write. */
 const lasting = ({ w, created, seen, expires, ...rest }: Row): Row => rest
 
+/** A run that is about to put the copy of a row. */
+async function heldAtPut (t: Test, engine: Engine) {
+  const stage = await setImport(t, engine)
+  const cookie = { originalMaxAge: 600_000 }
+  await stage.fill(connectRow('one', seconds() + 100, { cookie, a: 1 }))
+  const gate = stage.proxy.gate('PutItem')
+  // Not awaited here: it stands still.
+  const run = stage.run('connect-dynamodb', '--json')
+  await gate.reached
+  return { stage, cookie, gate, run }
+}
+
 onOneEngine(t, async (t, engine) => {
   for (const other of HOSTED) {
     for (const name of HOSTS) {
@@ -203,12 +215,7 @@ onOneEngine(t, async (t, engine) => {
   })
 
   await t.test('of a row that was changed between Scan and put, what it says then is copied', async t => {
-    const stage = await setImport(t, engine)
-    const cookie = { originalMaxAge: 600_000 }
-    await stage.fill(connectRow('one', seconds() + 100, { cookie, a: 1 }))
-    const gate = stage.proxy.gate('PutItem')
-    const run = stage.run('connect-dynamodb', '--json')
-    await gate.reached
+    const { stage, cookie, gate, run } = await heldAtPut(t, engine)
     const end = seconds() + 600
     await stage.fill(connectRow('one', end, { cookie, a: 2 }))
     gate.release()
@@ -218,12 +225,7 @@ onOneEngine(t, async (t, engine) => {
   })
 
   await t.test('a row that dies while it is copied is counted as what it is then, and one that never rests is left', async t => {
-    const stage = await setImport(t, engine)
-    const cookie = { originalMaxAge: 600_000 }
-    await stage.fill(connectRow('one', seconds() + 100, { cookie, a: 1 }))
-    const gate = stage.proxy.gate('PutItem')
-    const run = stage.run('connect-dynamodb', '--json')
-    await gate.reached
+    const { stage, cookie, gate, run } = await heldAtPut(t, engine)
     await stage.fill({ id: { S: 'sess:one' }, expires: { N: String(seconds() + 100) } })
     gate.release()
     t.match((await run).json, { copied: 0, ghosts: 1 })
