@@ -26,10 +26,22 @@ export async function resolve (specifier, context, next) {
 export async function load (url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return await next(url, context)
   const file = fileURLToPath(url)
-  const source = await readFile(file, 'utf8')
-  const kept = new URL(`${createHash('sha256').update(`${file}\n${source}`).digest('base64url')}.js`, KEPT)
+  const { source, kept } = await place(file)
   const code = await readFile(kept, 'utf8').catch(async () => await transpile(file, source, kept))
   return { format: 'module', source: code, shortCircuit: true }
+}
+
+/** Compiles what is missing of these files at once: each process by itself would start a compiler of its own. */
+export async function prepare (files) {
+  await Promise.all(files.map(async file => {
+    const { source, kept } = await place(file)
+    if (!existsSync(kept)) await transpile(file, source, kept)
+  }))
+}
+
+async function place (file) {
+  const source = await readFile(file, 'utf8')
+  return { source, kept: new URL(`${createHash('sha256').update(`${file}\n${source}`).digest('base64url')}.js`, KEPT) }
 }
 
 async function transpile (file, source, kept) {
