@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { isObject } from '../lib/checks.js'
 import type { Item, Layout } from '../lib/item.js'
-import { tableName } from '../lib/table.js'
+import { tableName } from '../lib/names.js'
 import { objectIn } from './document.js'
 import { CommandFault } from './fault.js'
 import { keyOf } from './keys.js'

@@ -1,5 +1,5 @@
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb'
-import { tableName } from '../lib/table.js'
+import { tableName } from '../lib/names.js'
 import type { Given } from './arguments.js'
 import { OUTPUT_FLAGS, TABLE_FLAGS, type Command, type Context } from './command.js'
 import { CommandFault, FINE, misuse } from './fault.js'

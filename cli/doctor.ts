@@ -1,7 +1,7 @@
 import type { TableDescription } from '@aws-sdk/client-dynamodb'
 import { errors } from '../lib/errors.js'
 import type { Layout } from '../lib/item.js'
-import { tableName } from '../lib/table.js'
+import { tableName } from '../lib/names.js'
 import { TABLE_FLAGS, OUTPUT_FLAGS, type Command, type Context } from './command.js'
 import { FAILED, FINE } from './fault.js'
 import type { Colour, Output } from './output.js'

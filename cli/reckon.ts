@@ -40,7 +40,7 @@ function isRenewing ({ name, reissueTime }: System): boolean {
 }
 
 /** What is beside the data stays as it is; what is shorter than its JSON is so by the same share. */
-function sizedFor (size: number, { bytes }: System): number {
+export function sizedFor (size: number, { bytes }: System): number {
   return Math.round(bytes < MEASURED_SIZE ? size * bytes / MEASURED_SIZE : size + bytes - MEASURED_SIZE)
 }
 

@@ -1,7 +1,7 @@
 import type { ContinuousBackupsDescription, TableDescription, TimeToLiveDescription } from '@aws-sdk/client-dynamodb'
 import type { Layout } from '../lib/item.js'
 import { LARGEST_ITEM } from '../lib/size.js'
-import { tableName } from '../lib/table.js'
+import { tableName } from '../lib/names.js'
 import { unitsOfRead, unitsOfWrite } from './bill.js'
 import { bytesText, count, quote } from './output.js'
 import type { Sample } from './sample.js'

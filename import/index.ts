@@ -1,3 +1,8 @@
+/**
+ * Readers of other stores' sessions, for the option `importFrom`: each makes, from what an old table holds, a session of ours.
+ *
+ * @module fastify-dynamodb-session/import
+ */
 export { connectDynamodb, dynamodbSessionStore } from './express.js'
 export { pyramidSession } from './pyramid.js'
 export { dynamodbSessionWeb } from './web.js'

@@ -1,7 +1,9 @@
+import type { CallOutcome } from '../types/events.js'
 import type { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { isTraced, traced, type CallReport, type Operation } from './events.js'
 import type { Item } from './item.js'
+import { tableName } from './names.js'
 import { sizeOfItem } from './size.js'
 import type { Stop } from './stop.js'
 
@@ -9,6 +11,9 @@ interface Capacity { readonly CapacityUnits?: number | undefined }
 
 /** What every answer has. That of a batch names each table, which is one. */
 export interface Answer { readonly ConsumedCapacity?: Capacity | Capacity[] | undefined }
+
+/** What is known of a call before it is made. */
+type Call = Pick<CallReport, 'action' | 'consistent' | 'batchSize'>
 
 /** Sends a call, which is told to stop. */
 type Send<T> = (stop: Stop) => Promise<T>
@@ -21,18 +26,32 @@ export class Calls {
    */
   expectsCapacity = true
   readonly #underWay = new Set<Promise<unknown>>()
+  readonly #table: string
+
+  /** `table`: name or ARN. */
+  constructor (table: string) {
+    this.#table = tableName(table)
+  }
 
   /** Makes a call and tells of it; undefined where its condition failed, which is an answer and no error. */
   send<T extends Answer> (
-    operation: Operation, report: CallReport, deadline: Deadline, send: Send<T>, item?: (answer: T) => Item | undefined
+    operation: Operation, call: Call, deadline: Deadline, send: Send<T>, item?: (answer: T) => Item | undefined
   ): Promise<T | undefined> {
     // Most calls are told of to nobody.
     if (!isTraced(operation)) return this.prove(deadline, send).catch(unlessRefused)
+    const report = this.report(call)
     return traced(operation, report, async () => {
       const answer = await this.prove(deadline, send).catch(unlessRefused)
-      if (answer !== undefined) measure(report, capacityOf(answer)?.CapacityUnits, item?.(answer))
+      const found = answer === undefined ? undefined : item?.(answer)
+      report.outcome = outcomeOf(call, answer, found)
+      measure(report, capacityOf(answer)?.CapacityUnits, found)
       return answer
     })
+  }
+
+  /** What listeners are told of a call. */
+  report (call: Call): CallReport {
+    return { table: this.#table, ...call }
   }
 
   /** Makes a call within the time limit of its operation; an answer that proves nothing is a failure. */
@@ -70,6 +89,12 @@ export function unavailable (cause: unknown): never {
 export function measure (report: CallReport, capacity: number | undefined, item: Item | undefined): void {
   if (capacity !== undefined) report.capacity = capacity
   if (item !== undefined) report.itemBytes = sizeOfItem(item)
+}
+
+function outcomeOf ({ action }: Call, answer: Answer | undefined, item: Item | undefined): CallOutcome {
+  if (answer === undefined) return 'refused'
+  if (action !== 'GetItem') return 'done'
+  return item === undefined ? 'missing' : 'found'
 }
 
 function unlessRefused (cause: unknown): undefined {

@@ -6,22 +6,22 @@ import { NO_SUCCESSOR } from './item.js'
 /** Records that an end follows, each replaced by the next within a minute. */
 const LONGEST_CHAIN = 100
 
-/** The users to whom sessions were bound, by key. */
-export type Bound = ReadonlyMap<string, string>
+/** What has ended, by key: the users to whom it was bound, as far as anybody tells. */
+export type Ends = ReadonlyMap<string, string | undefined>
 
 /**
  * Deletes a session and what has taken its place. Never resolves while a successor may be alive. `boundTo`: to whom it was bound
  * when it was read, for where its deletion does not tell.
  */
-export async function destroyKey (repository: Repository, first: string, boundTo: string | undefined): Promise<Bound> {
-  const users = new Map<string, string>()
+export async function destroyKey (repository: Repository, first: string, boundTo: string | undefined): Promise<Ends> {
+  const ends = new Map<string, string | undefined>()
   await followed(first, async key => {
     // Another request may have bound it since. A delete that is repeated, because its answer was lost, finds nobody's.
     const { next, user = key === first ? boundTo : undefined } = toRevoked(await repository.destroy(key))
-    if (user !== undefined) users.set(key, user)
+    ends.set(key, user)
     return next
   })
-  return users
+  return ends
 }
 
 /** A repository that keeps no lists may give the successor by itself. */
@@ -31,20 +31,20 @@ function toRevoked (answer: Revoked | string | undefined): Revoked {
 
 /**
  * Puts tombstones in place of a session and of what has taken its place, and resolves when none of them can be alive or come
- * to life, with the users to whom they were bound, by key.
+ * to life.
  */
 export async function revokeKey (
   repository: Repository & Required<Pick<Repository, 'revoke'>>, key: string, now: number
-): Promise<Bound> {
-  const users = new Map<string, string>()
+): Promise<Ends> {
+  const ends = new Map<string, string | undefined>()
   await followed(key, async key => {
     // So that the tombstone names the user, for whoever has to do this again.
     const known = await repository.load(key, true)
     const { next, user = known?.user } = await repository.revoke(key, now, known?.user)
-    if (user !== undefined) users.set(key, user)
+    ends.set(key, user)
     return next
   })
-  return users
+  return ends
 }
 
 /** Ends a session and one after the other its successors, each of which `end` gives. */

@@ -1,8 +1,6 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 const code = (name: string): string => `FST_DYNAMODB_SESSION_${name}`
-
-type Because = { cause: unknown }
 
 /**
  * Everything that can go wrong, in one table. A message says the fact and the remedy; it never holds an id, a token, a
@@ -20,7 +18,7 @@ export const errors = {
   NotOpen: createError<[string]>(code('NOT_OPEN'),
     'request.%s is not read yet: register fastify-dynamodb-session before whatever uses the session in onRequest.'),
   /** DynamoDB did not answer, or not in time, or not with proof. The session is neither there nor gone: it is unknown. */
-  Unavailable: createError<[Because?]>(code('UNAVAILABLE'),
+  Unavailable: createError<[ErrorOptions?]>(code('UNAVAILABLE'),
     'Sessions cannot be read or written at the moment. Try again in a few seconds; the cause is in the log.', 503),
   /** Another request replaced the session first, or changed it over and over. */
   Conflict: createError<[]>(code('CONFLICT'),
@@ -35,24 +33,24 @@ export const errors = {
   UserFull: createError<[]>(code('USER_FULL'),
     'The list of this user\'s sessions is full. Limit them with userIndex: { maxSessions }, or end them with revokeAll().', 413),
   /** The format cannot carry a value. Nothing was changed. */
-  UnsupportedValue: createError<[string, string, Because?]>(code('UNSUPPORTED_VALUE'),
+  UnsupportedValue: createError<[string, string, ErrorOptions?]>(code('UNSUPPORTED_VALUE'),
     'The value of session key "%s" cannot be stored: %s.'),
   /** A session key that no record can have, or a member's name given as a property. */
   BadKey: createError<[string]>(code('BAD_KEY'), 'A session key %s.'),
   /** A stored value that cannot be decoded, or a format that is not configured. The record is left as it is. */
-  Unreadable: createError<[string, Because?]>(code('UNREADABLE'),
+  Unreadable: createError<[string, ErrorOptions?]>(code('UNREADABLE'),
     'The stored session cannot be read: %s. Configure the "format" and the "encryptionKeys" it was written with, or destroy the session.'),
   /** A living session of another store holds what would become something else here. Nothing was written or deleted. */
-  NotImportable: createError<[string, Because?]>(code('NOT_IMPORTABLE'),
+  NotImportable: createError<[string, ErrorOptions?]>(code('NOT_IMPORTABLE'),
     'A session of another store cannot be moved: %s. Its record is left as it is: use a "format" that carries the value, or change it there.'),
   /** The table does not exist. */
-  TableMissing: createError<[string, Because?]>(code('TABLE_MISSING'),
+  TableMissing: createError<[string, ErrorOptions?]>(code('TABLE_MISSING'),
     'There is no table "%s" in this region. Create it as the README shows, or set "createTable" for a trial.'),
   /** The table has another key than the options say. */
-  TableMismatch: createError<[string, string, string, Because?]>(code('TABLE_MISMATCH'),
+  TableMismatch: createError<[string, string, string, ErrorOptions?]>(code('TABLE_MISMATCH'),
     'Table "%s" must have the partition key "%s" of type %s and no sort key. Name the right table, or its key with "partitionKey".'),
   /** The credentials may not do what the plugin needs. */
-  PermissionMissing: createError<[string, Because?]>(code('PERMISSION_MISSING'),
+  PermissionMissing: createError<[string, ErrorOptions?]>(code('PERMISSION_MISSING'),
     'The credentials do not permit %s. Grant what the README\'s IAM policy names.')
 } as const
 

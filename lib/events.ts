@@ -1,26 +1,14 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
+import type { CallReport, ConflictReport, GoneReason, GoneReport, OpenReport, Operation } from '../types/events.js'
 
-/** What a DynamoDB call is made for. Each has a tracing channel of its own. */
-export type Operation = 'load' | 'create' | 'save' | 'touch' | 'regenerate' | 'destroy' | 'revoke' | 'bind' | 'list'
+export type { CallReport, GoneReason, Operation }
 
-/** What a subscriber of a tracing channel gets: never an id, a key or a value. Filled while the call runs. */
-export interface CallReport {
-  /** The DynamoDB action, such as `GetItem`. */
-  readonly action: string
-  /** Whether a read was strongly consistent. */
-  readonly consistent: boolean
-  /** Milliseconds from the call to its answer, retries included. */
-  duration?: number
-  /** Capacity units that DynamoDB charged. */
-  capacity?: number
-  /** Size of the item that was read, or is written whole. */
-  itemBytes?: number
-}
-
-const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy', 'revoke', 'bind', 'list']
+/** What has a tracing channel. */
+export const OPERATIONS: readonly Operation[] = ['load', 'create', 'save', 'touch', 'regenerate', 'destroy', 'revoke', 'bind', 'list']
 
 const traces = new Map(OPERATIONS.map(operation =>
   [operation, tracingChannel<string, CallReport>(`fastify-dynamodb-session:${operation}`)] as const))
+const open = channel('fastify-dynamodb-session:open')
 const gone = channel('fastify-dynamodb-session:gone')
 const conflict = channel('fastify-dynamodb-session:conflict')
 
@@ -39,6 +27,9 @@ export async function traced<T> (operation: Operation, report: CallReport, call:
   await trace.tracePromise(async () => {
     try {
       answer = await call()
+    } catch (error) {
+      report.outcome = 'failed'
+      throw error
     } finally {
       report.duration = performance.now() - start
     }
@@ -46,16 +37,17 @@ export async function traced<T> (operation: Operation, report: CallReport, call:
   return answer as T
 }
 
-/** Why a session could not be written: it is not there, or another took its place, or its time was up. */
-export type GoneReason = 'missing' | 'replaced' | 'expired'
-
 /** A record that somebody came with the token of, and that is dead. */
 export interface Ended { readonly key: string, readonly reason: GoneReason }
 
+export function tellOpen (outcome: OpenReport['outcome'], way: OpenReport['way'], loggableId: string | undefined): void {
+  if (open.hasSubscribers) open.publish({ outcome, way, ...loggableId !== undefined && { loggableId } } satisfies OpenReport)
+}
+
 export function tellGone (loggableId: string, reason: GoneReason): void {
-  if (gone.hasSubscribers) gone.publish({ loggableId, reason })
+  if (gone.hasSubscribers) gone.publish({ loggableId, reason } satisfies GoneReport)
 }
 
 export function tellConflict (loggableId: string): void {
-  if (conflict.hasSubscribers) conflict.publish({ loggableId })
+  if (conflict.hasSubscribers) conflict.publish({ loggableId } satisfies ConflictReport)
 }

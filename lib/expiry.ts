@@ -1,6 +1,6 @@
 import type { SessionRecord } from '../types/repository.js'
 import { errors } from './errors.js'
-import { tellGone, type GoneReason } from './events.js'
+import { tellGone, type Ended, type GoneReason } from './events.js'
 
 /** The timeouts that hold for a session, in seconds. */
 export interface Timeouts {
@@ -79,8 +79,17 @@ export function assertAlive (record: SessionRecord | null, key: string, defaults
   throw gone(key, reason)
 }
 
+const ends = new WeakMap<Error, Ended>()
+
 /** The refusal of a session that has ended, told to whoever listens. */
 export function gone (key: string, reason: GoneReason = 'missing'): Error {
   tellGone(key, reason)
-  return new errors.Gone()
+  const error = new errors.Gone()
+  ends.set(error, { key, reason })
+  return error
+}
+
+/** Which session is gone, and why, by its refusal; undefined where the application itself has ended it. */
+export function endOfRefused (error: Error): Ended | undefined {
+  return ends.get(error)
 }

@@ -4,6 +4,7 @@ import { createBeside } from './beside.js'
 import { bind } from './binding.js'
 import { errors } from './errors.js'
 import { isTimeout } from './expiry.js'
+import { isNoMessages } from './plain.js'
 import type { SessionState } from './session.js'
 
 /** What a session can have done for it beyond itself. */
@@ -44,8 +45,11 @@ class Members {
       this.delete(key)
       return
     }
+    // A page that finds no messages, while it is not known what there is, has nothing to write that could be refused.
+    const isNothing = isNoMessages(key, value)
+    if (isNothing && partsOf(this).state.unread !== undefined) return
     const { state } = writable(this)
-    state.values.set(key, value)
+    state.values.set(key, value, isNothing)
     state.change()
   }
 

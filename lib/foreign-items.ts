@@ -13,13 +13,14 @@ export class ForeignItems {
   readonly #client: DynamoDBClient
   readonly #table: string
   readonly #timeout: number
-  readonly #calls = new Calls()
+  readonly #calls: Calls
 
   /** `timeout`: seconds for each call. */
   constructor (client: DynamoDBClient, table: string, timeout: number) {
     this.#client = client
     this.#table = table
     this.#timeout = timeout
+    this.#calls = new Calls(table)
   }
 
   /** Whether an answer without consumed capacity is a failure, because an empty one would look like "no such session". */

@@ -8,6 +8,7 @@ import type { Ended, GoneReason } from './events.js'
 import { NO_TRACES, type Traces } from './companion.js'
 import { activeEndOf, goneReason } from './expiry.js'
 import { Importer } from './importer.js'
+import { noteRevocation } from './journal.js'
 import { createNotice, type Log } from './report.js'
 import type { Settings } from './options.js'
 import { isRenewalDue, withActivity } from './plan.js'
@@ -103,8 +104,9 @@ export class Keeper {
   }
 
   async revokeKey (key: string, log: Log): Promise<void> {
-    const bound = await revokeKey(this.repository, key, this.#now())
-    for (const [key, user] of bound) await this.users?.unlist(key, user, log)
+    const ends = await revokeKey(this.repository, key, this.#now())
+    for (const key of ends.keys()) noteRevocation(log, key)
+    for (const [key, user] of ends) await this.users?.unlist(key, user, log)
   }
 
   async close (): Promise<void> {

@@ -1,12 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { OpenReport } from '../types/events.js'
 import type { Session } from '../types/session.js'
 import { discard, noteUse, tellBrowser, withdrawAnswer } from './answer.js'
 import { createBeside } from './beside.js'
 import { errors } from './errors.js'
+import { noteOpening } from './journal.js'
 import type { Keeper, Opened } from './keeper.js'
-import { makeSeat, newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
+import { isAnswered, makeSeat, newVisit, warnOfLosses, watchConnection, type OpenSeat, type Seat } from './seat.js'
 import type { Move } from './move.js'
-import { Transport } from './transport.js'
+import { hasLeft, Transport } from './transport.js'
 import { hash } from './token.js'
 import type { Visit } from './visit.js'
 
@@ -71,14 +73,17 @@ class Lifecycle {
     const opened = id === undefined || key === undefined ? this.#import(seat, request) : this.#open(seat, id, key, request)
     if (opened === undefined) {
       take()
+      noteFound(seat, undefined, undefined, request)
       return undefined
     }
     return opened.catch((error: Error) => this.#openWithout(error, key, request)).then(found => {
       seat.visit = found?.visit
       seat.ended = found?.ended
       take()
+      noteFound(seat, found, key, request)
     }, (error: unknown) => {
       this.#seats.set(request, { kind: 'failed', error })
+      noteOpening(request.log, 'failed', seat.arrival.way, key)
       throw error
     })
   }
@@ -103,7 +108,10 @@ class Lifecycle {
   }
 
   end (request: FastifyRequest): Promise<void> | undefined {
-    return warnOfLosses(this.#seats.get(request), request)
+    const seat = this.#seats.get(request)
+    // Over HTTP/2, the hook runs for a client that leaves, too.
+    if (seat?.kind === 'open' && !isAnswered(seat)) return undefined
+    return warnOfLosses(seat, request)
   }
 
   #open (seat: OpenSeat, id: string, key: string, request: FastifyRequest): Promise<Opened | undefined> {
@@ -147,7 +155,7 @@ class Lifecycle {
 
   async #finishMove (seat: OpenSeat, move: Move, visit: Visit, request: FastifyRequest): Promise<void> {
     try {
-      seat.isMoved ||= await this.#keeper.importer?.finish(move, visit, seat.reply.raw.destroyed, request.log) === true
+      seat.isMoved ||= await this.#keeper.importer?.finish(move, visit, hasLeft(seat.reply), request.log) === true
     } finally {
       await this.#tell(seat, request)
     }
@@ -155,6 +163,19 @@ class Lifecycle {
 
   #tell (seat: OpenSeat, request: FastifyRequest): Promise<void> | undefined {
     tellBrowser(seat, this.#keeper.settings, this.#transport, request)
-    return seat.reply.raw.destroyed ? warnOfLosses(seat, request) : undefined
+    return hasLeft(seat.reply) ? warnOfLosses(seat, request) : undefined
   }
+}
+
+/** What a request has found under its token. Of one that brought none nothing is told, unless it had one of another store. */
+function noteFound ({ arrival: { came, isAmbiguous, way } }: OpenSeat, found: Opened | undefined, key: string | undefined, { log }: FastifyRequest): void {
+  if (found !== undefined) noteOpening(log, outcomeOf(found, key), way, found.visit.state.key ?? key)
+  else if (came) noteOpening(log, isAmbiguous ? 'ambiguous' : 'forged', way, undefined)
+}
+
+function outcomeOf ({ visit: { state }, ended }: Opened, key: string | undefined): OpenReport['outcome'] {
+  if (ended !== undefined) return ended
+  if (state.unread !== undefined) return 'failed'
+  if (state.record === undefined) return 'missing'
+  return state.record.key === key ? 'found' : 'moved'
 }

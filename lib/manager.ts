@@ -96,7 +96,7 @@ export class SessionManager {
    */
   async revokeAll (userId: string, { except }: { except?: Session | string | ReadonlyArray<Session | string> | undefined } = {}): Promise<void> {
     const spared = [except].flat().flatMap(one => keysOf(one as Session | string | undefined, 'revokeAll(userId, { except })'))
-    await this.#users.revokeAll(userId, new Set(spared))
+    await this.#users.revokeAll(userId, new Set(spared), this.#log)
   }
 
   get #users (): Users {

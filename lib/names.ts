@@ -24,3 +24,8 @@ export function assertKey (key: string): void {
   if (!key.isWellFormed()) throw new errors.BadKey('must not hold half a surrogate pair, which no table can store')
   if (Buffer.byteLength(toAttributeName(key)) > LONGEST_KEY) throw new errors.BadKey(`may take ${LONGEST_KEY} bytes, DynamoDB's limit for names`)
 }
+
+/** A table's name without the account that its ARN tells. */
+export function tableName (table: string): string {
+  return table.slice(table.lastIndexOf('/') + 1)
+}

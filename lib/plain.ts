@@ -25,6 +25,11 @@ export function isEmptyContainer (value: unknown): boolean {
   return isPlainObject(value) && Object.keys(value).length === 0
 }
 
+/** What @fastify/flash puts under its key with every page that finds no messages. */
+export function isNoMessages (key: string, value: unknown): boolean {
+  return key === 'flash' && !Array.isArray(value) && isEmptyContainer(value)
+}
+
 /** Whether something can change in place. */
 export function isMutable (value: unknown): boolean {
   return typeof value === 'object' && value !== null

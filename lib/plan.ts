@@ -2,6 +2,7 @@ import type { RecordChange, Renewal, SessionRecord, SettingsChange } from '../ty
 import { isTrackedByCookie, presentEndOf, storedEndOf, timeoutsOf, type Timeouts } from './expiry.js'
 import { Form, isSame, type FormSettings } from './form.js'
 import { mergedData } from './item.js'
+import { isNoMessages } from './plain.js'
 import type { ValueChanges, Values } from './values.js'
 
 /** What is to be done about a session. Deciding is here, doing is the writer's. */
@@ -195,11 +196,16 @@ export function narrower (first: Keep, second: Keep): Keep {
 export function takeAnew (values: Values, keep: Keep, before: SessionRecord, present: SessionRecord, settings: FormSettings): void {
   for (const key of new Set([...before.data.keys(), ...present.data.keys()])) {
     const isKept = keep === true || (Array.isArray(keep) && keep.includes(key))
-    if (!isKept || values.isDoubted(key) || !isSame(() => values.get(key), () => read(before, key, settings))) continue
+    if (!isKept || values.isDoubted(key) || !isUntouched(values, key, before, settings)) continue
     const value = read(present, key, settings)
     if (value === undefined) values.delete(key)
     else values.set(key, value)
   }
+}
+
+function isUntouched (values: Values, key: string, before: SessionRecord, settings: FormSettings): boolean {
+  if (!before.data.has(key) && isNoMessages(key, values.get(key))) return true
+  return isSame(() => values.get(key), () => read(before, key, settings))
 }
 
 function read (record: SessionRecord, key: string, settings: FormSettings): unknown {

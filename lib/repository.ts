@@ -9,7 +9,7 @@ import {
   writesAfter
 } from './commands.js'
 import { Deadline } from './deadline.js'
-import { isTraced, traced, type CallReport, type Operation } from './events.js'
+import { isTraced, traced, type Operation } from './events.js'
 import { fromItem, fromUser, fromVersion, toItem, type Item } from './item.js'
 import { Lists } from './lists.js'
 import { writeIndexed, type IndexedSettings } from './refusal.js'
@@ -40,13 +40,14 @@ export interface BatchSettings {
 export class DynamoRepository implements Repository {
   readonly #client: DynamoDBClient
   readonly #settings: RepositorySettings
-  readonly #calls = new Calls()
+  readonly #calls: Calls
   readonly users: UserLists
   #batches: Batches | undefined
 
   constructor (client: DynamoDBClient, settings: RepositorySettings) {
     this.#client = client
     this.#settings = settings
+    this.#calls = new Calls(settings.layout.table)
     this.users = new Lists(client, this.#calls, settings)
     if (settings.batches === undefined) return
     const ask = async (...args: Parameters<BatchTools['ask']>): Promise<BatchAnswer> => await this.#ask(...args)
@@ -78,9 +79,10 @@ export class DynamoRepository implements Repository {
 
   /** Each load of a batch is told of as a call, with its own share of the capacity. */
   async #findTraced (batch: Batch, key: string, consistent: boolean): ReturnType<Batch['find']> {
-    const report: CallReport = { action: 'BatchGetItem', consistent }
+    const report = this.#calls.report({ action: 'BatchGetItem', consistent, batchSize: batch.size })
     return await traced('load', report, async () => {
       const found = await batch.find(key).catch(unavailable)
+      report.outcome = found === LEFT_OVER ? 'unprocessed' : found === undefined ? 'missing' : 'found'
       if (found !== LEFT_OVER) measure(report, this.#calls.expectsCapacity ? unitsOfRead(found, consistent) : undefined, found)
       return found
     })
@@ -101,8 +103,7 @@ export class DynamoRepository implements Repository {
 
   async #read (key: string, consistent: boolean, deadline: Deadline): Promise<SessionRecord | null> {
     const input = readCommand(key, consistent, this.#settings.layout)
-    const report = { action: 'GetItem', consistent }
-    const answer = await this.#calls.send('load', report, deadline,
+    const answer = await this.#calls.send('load', { action: 'GetItem', consistent }, deadline,
       stop => this.#client.send(new GetItemCommand(input), stoppable(this.#client, input, stop)),
       answer => answer.Item)
     return this.#recordOf(answer?.Item, key)

@@ -54,11 +54,14 @@ export function newVisit (keeper: Keeper, seat: OpenSeat, { log }: FastifyReques
 
 /** A request ends with its connection where no other hook runs: of a web socket, and where the client leaves. */
 export function watchConnection (seat: OpenSeat, request: FastifyRequest): void {
-  const { reply } = seat
-  reply.raw.on('close', () => {
-    // Where the client left before, the handler is still running, and is settled as usual.
-    if (seat.told || reply.sent) warnOfLosses(seat, request)
+  seat.reply.raw.on('close', () => {
+    if (isAnswered(seat)) warnOfLosses(seat, request)
   })
+}
+
+/** Where the client left before that, the handler is still running, and is settled as usual. */
+export function isAnswered ({ told, reply }: OpenSeat): boolean {
+  return told || reply.sent
 }
 
 /** At the end of a request: changes that nobody will write, and tokens that nobody has sent. Undefined where it need not wait. */

@@ -7,6 +7,7 @@ import { Deadline } from './deadline.js'
 import { errors, safeCause } from './errors.js'
 import { readCommand } from './commands.js'
 import type { Layout } from './item.js'
+import { tableName } from './names.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
 import type { DynamoRepository } from './repository.js'
@@ -139,11 +140,6 @@ export function explained (error: unknown, permission: string, { table, partitio
   if (cause.name === 'ValidationException') return new errors.TableMismatch(tableName(table), partitionKey.name, partitionKey.type, { cause })
   if (REFUSED.has(cause.name)) return new errors.PermissionMissing(cause.name === 'AccessDeniedException' ? permission : 'any call, because AWS does not accept them', { cause })
   return new errors.Unavailable({ cause })
-}
-
-/** A table's name without the account that its ARN tells. */
-export function tableName (table: string): string {
-  return table.slice(table.lastIndexOf('/') + 1)
 }
 
 function nothing (): undefined {}

@@ -25,6 +25,12 @@ export interface Arrival {
   readonly companions: readonly string[]
 }
 
+/** Whether the client has gone, so that no answer reaches it. One over HTTP/2 tells so by its stream. */
+export function hasLeft ({ raw }: FastifyReply): boolean {
+  const { destroyed, stream } = raw as { destroyed?: boolean, stream?: { destroyed: boolean } }
+  return destroyed === true || stream?.destroyed === true
+}
+
 /** Reads tokens from requests and writes them to answers, by cookie or by header. */
 export class Transport {
   readonly #settings: Settings
@@ -141,7 +147,8 @@ export class Transport {
 
   #setCookie (request: FastifyRequest, reply: FastifyReply, cookie: CookieSettings, name: string, value: string, life: number | undefined): void {
     const https = request.protocol === 'https'
-    if (cookie.secure === true && !https) this.#warnOfHttp(request.log)
+    // Over HTTP/2, what is left of a connection that has ended says nothing of TLS.
+    if (cookie.secure === true && !https && !hasLeft(reply)) this.#warnOfHttp(request.log)
     reply.header('set-cookie', writeCookie(cookie, name, value, https, life))
   }
 

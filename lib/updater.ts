@@ -33,7 +33,7 @@ export interface UpdaterSettings extends Timeouts {
 interface Look { readonly base: SessionRecord, readonly stored: StoredValue | undefined, readonly isSure: boolean }
 
 /** The new value, once written or found to be there; else the record that was found instead. */
-type Outcome = { readonly value: unknown } | {
+type Outcome = { readonly value: unknown, /** Of the record, where it was written. */ readonly version?: number } | {
   readonly present: SessionRecord | null
   /** Whether the application itself has read it. */
   readonly isOwn?: boolean
@@ -55,19 +55,22 @@ export class Updater {
     this.#random = random
   }
 
-  async update (state: SessionState, record: SessionRecord, name: string, ask: Ask): Promise<unknown> {
-    return await this.#queue.run(record.key, async line => await this.#repeat(state, record, name, ask, line))
+  /** `written`: told of the version that the record has, unless nothing was to be written. */
+  async update (state: SessionState, record: SessionRecord, name: string, ask: Ask, written: (version: number) => void = () => {}): Promise<unknown> {
+    const { value, version } = await this.#queue.run(record.key, async line => await this.#repeat(state, record, name, ask, line))
       .catch((error: unknown) => {
         if (isOurs(error)) state.failed = true
         throw error
       })
+    if (version !== undefined) written(version)
+    return value
   }
 
-  async #repeat (state: SessionState, record: SessionRecord, name: string, ask: Ask, line: Line): Promise<unknown> {
+  async #repeat (state: SessionState, record: SessionRecord, name: string, ask: Ask, line: Line): Promise<Extract<Outcome, { value: unknown }>> {
     let look = lookAt(record, name, line.latest.get(name))
     for (let refusals = 0; refusals < MOST_REFUSALS; refusals++) {
       const outcome = await this.#attempt(state, look, name, ask, line)
-      if ('value' in outcome) return outcome.value
+      if ('value' in outcome) return outcome
       const found = refusals === 0 ? outcome.present : await this.#readLater(record.key, refusals, line.took)
       const base = assertAlive(found, record.key, this.#settings, this.#now())
       if (outcome.isOwn !== true) {
@@ -89,8 +92,7 @@ export class Updater {
   async #attempt (state: SessionState, look: Look, name: string, ask: Ask, line: Line): Promise<Outcome> {
     // An attempt before this one may have been overtaken by a new id.
     this.#sameSession(state, look)
-    const { values } = state
-    const { form } = values
+    const { values, values: { form } } = state
     const mark = values.mark(name)
     const pending = values.pending(name)
     const stored = pending === undefined ? unwrapped(form, name, look.stored) : pending.encoded
@@ -110,7 +112,7 @@ export class Updater {
     line.latest.set(name, { version: answer.version, value: written })
     const isReread = state.values !== values
     this.#note(state, change, answer, isReread, () => { state.values.hold(name, value, isReread ? UNTOUCHED : mark) })
-    return { value }
+    return { value, version: answer.version }
   }
 
   async #write (state: SessionState, change: RecordChange, name: string, line: Line): Promise<WriteAnswer> {
@@ -180,9 +182,7 @@ export class Updater {
     }
   }
 
-  #now (): number {
-    return this.#settings.now() / 1000
-  }
+  #now (): number { return this.#settings.now() / 1000 }
 }
 
 /** The same for a session that is stored nowhere: nobody else has it, so nobody gets ahead. What it changes is to be saved. */

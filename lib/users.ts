@@ -4,6 +4,7 @@ import { conflict } from './endings.js'
 import type { Envelope } from './envelope.js'
 import { errors } from './errors.js'
 import { gone, isTrackedByCookie, timeoutsOf, type Timeouts } from './expiry.js'
+import { noteRevocation } from './journal.js'
 import { ATTEMPTS, leave, pause } from './leaving.js'
 import { inParallel } from './parallel.js'
 import { reissueTimeOf, type Binding } from './plan.js'
@@ -54,8 +55,8 @@ export class Users {
     const list = await this.#add(record, user, binding?.label, from)
     if (list === null) throw gone(from ?? key, 'replaced')
     const most = this.#settings.userIndex === false ? undefined : this.#settings.userIndex.maxSessions
-    if (from === undefined && most !== undefined && binding !== undefined) await this.#evict(key, binding.users, list, most)
-    else await this.#atBest(log, key, async () => { await this.#tidy({ user, list }) })
+    if (from === undefined && most !== undefined && binding !== undefined) await this.#evict(key, binding.users, list, most, log)
+    else await this.#atBest(log, key, async () => { await this.#tidy({ user, list }, log) })
   }
 
   /** Takes a session off a list: one that is dead. */
@@ -99,9 +100,9 @@ export class Users {
   }
 
   /** May be repeated where it fails, and ends then with none alive that was listed when it began. */
-  async revokeAll (userId: string, except: ReadonlySet<string>): Promise<void> {
+  async revokeAll (userId: string, except: ReadonlySet<string>, log: Log): Promise<void> {
     // A session moves from the lists of older keys to that of the newest, where it is met when it was missed.
-    for (const user of [...this.#index.namesOf(userId)].reverse()) await this.#end(user, key => !except.has(key))
+    for (const user of [...this.#index.namesOf(userId)].reverse()) await this.#end(user, key => !except.has(key), log)
   }
 
   get #index (): UserIndex {
@@ -133,7 +134,7 @@ export class Users {
   }
 
   /** So that no more than `most` are left. Where another log-in has ended this session meanwhile, that stands. */
-  async #evict (key: string, users: readonly string[], first: UserRecord, most: number): Promise<void> {
+  async #evict (key: string, users: readonly string[], first: UserRecord, most: number, log: Log): Promise<void> {
     const [newest = '', ...older] = users
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0) await pause(this.#random)
@@ -142,43 +143,46 @@ export class Users {
       const lists = [{ user: newest, list }, ...await this.#load(older)]
       const ending = surplus(lists, key, most, this.#now())
       // The newest first: its version tells whether another log-in came before.
-      if (await this.#endSome(lists, ending)) return
+      if (await this.#endSome(lists, ending, log)) return
     }
     throw conflict(key)
   }
 
-  async #endSome (lists: readonly NamedList[], ending: ReadonlySet<string>): Promise<boolean> {
+  async #endSome (lists: readonly NamedList[], ending: ReadonlySet<string>, log: Log): Promise<boolean> {
     for (const { user, list } of lists) {
       // What others have begun, or this one by a write whose answer was lost, is finished too.
       const isConcerned = list.revoking.size > 0 || [...list.sessions.keys()].some(key => ending.has(key))
-      if (isConcerned && !await this.#endListed(user, list, key => ending.has(key))) return false
+      if (isConcerned && !await this.#endListed(user, list, key => ending.has(key), log)) return false
     }
     return true
   }
 
   /** Ends sessions of a list, with those that others have begun to end, until nothing that was listed is left to do. */
-  async #end (user: string, ends: (key: string) => boolean): Promise<void> {
+  async #end (user: string, ends: (key: string) => boolean, log: Log): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0) await pause(this.#random)
       const list = await this.#repository.users.load(user)
-      if (list === null || await this.#endListed(user, list, ends)) return
+      if (list === null || await this.#endListed(user, list, ends, log)) return
     }
     throw new errors.Conflict()
   }
 
   /** False where the list has changed since it was read. */
-  async #endListed (user: string, list: UserRecord, ends: (key: string) => boolean): Promise<boolean> {
+  async #endListed (user: string, list: UserRecord, ends: (key: string) => boolean, log: Log): Promise<boolean> {
     const { lists, ending } = shelve(list, ends)
     const isChange = lists.sessions.size < list.sessions.size
     if (isChange && !await this.#repository.users.rewrite(user, lists, list.version)) return false
-    await this.#finish(user, ending)
+    await this.#finish(user, ending, log)
     return true
   }
 
   /** First the tombstones, then the list: what fails in between is found there, and done again. */
-  async #finish (user: string, keys: readonly string[]): Promise<void> {
+  async #finish (user: string, keys: readonly string[], log: Log): Promise<void> {
     const now = this.#now()
-    await inParallel(keys, AT_ONCE, async key => { await this.#repository.revoke(key, now, user) })
+    await inParallel(keys, AT_ONCE, async key => {
+      await this.#repository.revoke(key, now, user)
+      noteRevocation(log, key)
+    })
     await this.#remove(user, keys)
   }
 
@@ -189,9 +193,9 @@ export class Users {
   }
 
   /** What others have begun is finished, and what is dead taken off. */
-  async #tidy (named: NamedList): Promise<void> {
+  async #tidy (named: NamedList, log: Log): Promise<void> {
     const { user, list } = named
-    if (list.revoking.size > 0) await this.#finish(user, [...list.revoking.keys()])
+    if (list.revoking.size > 0) await this.#finish(user, [...list.revoking.keys()], log)
     if (candidates(list, this.#now()).length >= WORTH_PRUNING) await this.#prune(named)
   }
 

@@ -10,6 +10,8 @@ interface Held {
   readonly assigned: boolean
   /** Its stored form, where it was assigned and cannot change in place. */
   readonly encoded?: StoredValue | undefined
+  /** Whether it is no change where nothing is stored. */
+  readonly isNothing?: boolean | undefined
 }
 
 /** What the application had done about a key at some moment. Reading is nothing. */
@@ -40,7 +42,6 @@ export class Values {
   readonly #deleted = new LazySet<string>()
   /** Keys of which it is not known whether they are stored as they were tried. */
   readonly #doubted = new LazySet<string>()
-
   /** Keys of which it is not known what is stored: assigning or deleting is a change then, whatever the value. */
   readonly #unsure = new LazySet<string>()
 
@@ -65,10 +66,10 @@ export class Values {
   }
 
   /** Assigns a value, which is tried on the format first: the handler that gave it is the one to hear of it. */
-  set (key: string, value: unknown): void {
+  set (key: string, value: unknown, isNothing = false): void {
     assertKey(key)
     const encoded = this.form.encode(key, value)
-    this.#held.set(key, { value, assigned: true, encoded: isMutable(value) ? undefined : encoded })
+    this.#held.set(key, { value, assigned: true, encoded: isMutable(value) ? undefined : encoded, isNothing })
     this.#deleted.delete(key)
   }
 
@@ -97,7 +98,7 @@ export class Values {
   /** Every value, encoded. */
   all (): Map<string, StoredValue> {
     const { set } = this.changes()
-    return new Map(this.keys().map(key => [key, set.get(key) ?? this.#encodedOf(key) as StoredValue]))
+    return new Map(this.keys().map(key => [key, set.get(key) ?? this.#encodedOf(key) ?? this.form.encode(key, this.get(key))]))
   }
 
   /** What is worth a session: anything but empty objects and arrays, which plugins put there to find them later. */
@@ -106,6 +107,7 @@ export class Values {
     return this.keys().some(key => !isEmptyContainer(this.get(key)))
   }
 
+  /** What is to be written over a record. */
   changes (): ValueChanges {
     let changes: { set: Map<string, StoredValue>, delete: string[] } | undefined
     const isPlain = this.#deleted.size === 0 && this.#doubted.size === 0
@@ -124,9 +126,15 @@ export class Values {
     const held = this.#held.get(key)
     if (held === undefined) return this.#isDeletion(key) ? { encoded: undefined } : undefined
     const isUnknown = this.#doubted.has(key) || (held.assigned && this.#unsure.has(key))
-    if (!isUnknown && !held.assigned && !isMutable(held.value)) return undefined
+    if (!isUnknown && !this.#mayChange(key, held)) return undefined
     const encoded = held.encoded ?? this.form.encode(key, held.value)
     return isUnknown || !this.#isStored(key, encoded) ? { encoded } : undefined
+  }
+
+  #mayChange (key: string, { value, assigned, isNothing }: Held): boolean {
+    // Written over a record, it would take away what another request has left since. The application may have filled it.
+    if (isNothing === true && isEmptyContainer(value) && !this.#stored.has(key)) return false
+    return assigned || isMutable(value)
   }
 
   #isDeletion (key: string): boolean {
@@ -141,7 +149,7 @@ export class Values {
   /** An update of this key has an unknown outcome: it is not written again by itself, but what is assigned from now on is. */
   unsure (key: string): void {
     const held = this.#held.get(key)
-    if (held !== undefined && this.pending(key) === undefined) this.#held.set(key, { value: held.value, assigned: false })
+    if (held !== undefined && this.pending(key) === undefined) this.#held.set(key, { ...held, assigned: false })
     this.#unsure.add(key)
   }
 
@@ -184,7 +192,7 @@ export class Values {
   moved (form: Form, keep: readonly string[] | boolean): Values {
     const values = new Values(form)
     const keys = typeof keep === 'boolean' ? (keep ? this.keys() : []) : keep
-    for (const key of keys) if (this.has(key)) values.set(key, this.get(key))
+    for (const key of keys) if (this.has(key)) values.set(key, this.get(key), this.#held.get(key)?.isNothing)
     // Not known there either: what was assigned since is written, and not taken anew from the record.
     values.doubt([...this.#doubted.values(), ...[...this.#unsure.values()].filter(key => this.pending(key) !== undefined)])
     return values

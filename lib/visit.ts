@@ -1,16 +1,17 @@
 import type { Session } from '../types/session.js'
 import { overrideCookie, type CookieSettings } from './cookie.js'
 import { errors, isDefinite } from './errors.js'
-import { tellGone, type Ended } from './events.js'
+import type { Ended } from './events.js'
 import { assertAlive, gone, goneReason } from './expiry.js'
 import { createSession, type Acts } from './face.js'
+import { noteEnd, noteRefusals, noteSave } from './journal.js'
 import { Losses, UNWRITABLE } from './losses.js'
 import { assertKey } from './names.js'
 import type { Settings } from './options.js'
 import type { Log } from './report.js'
 import { contentOf, withActivity, type Delivery, type Keep, type Plan } from './plan.js'
 import type { SessionState } from './session.js'
-import { Turns } from './turns.js'
+import { Turns, type Turn } from './turns.js'
 import { assign, type Ask, type Updater } from './updater.js'
 import type { Writer } from './writer.js'
 import type { Repository } from '../types/repository.js'
@@ -51,19 +52,17 @@ export class Visit implements Acts {
     this.session = createSession(state, this)
   }
 
-  async save (): Promise<void> {
-    await this.#turns.take(async () => await this.#save())
-  }
+  async save (): Promise<void> { await this.#take(async () => await this.#save()) }
 
   async update (key: string, fn: (value: unknown) => unknown): Promise<unknown> {
     assertKey(key)
-    return await this.#turns.take(async turn => {
+    return await this.#take(async turn => {
       const ask: Ask = async value => await turn.ask(() => fn(value))
       // So that the update is of a record that is stored, and goes by what stands there.
       if (this.state.replaced !== undefined) await this.#save()
       const { record } = this.state
       if (record === undefined) return await this.#updateUnstored(key, ask)
-      const value = await this.#tools.updater.update(this.state, record, key, ask)
+      const value = await this.#tools.updater.update(this.state, record, key, ask, version => { noteSave(this.#log, record.key, version) })
       this.#isDoomed = false
       return value
     })
@@ -80,7 +79,7 @@ export class Visit implements Acts {
   }
 
   async destroy (): Promise<void> {
-    await this.#turns.take(async () => {
+    await this.#take(async () => {
       const { writer } = this.#tools
       try {
         if (this.#ended !== undefined) await writer.destroyKey(this.#ended.key, this.#log)
@@ -97,7 +96,7 @@ export class Visit implements Acts {
   }
 
   async reload (): Promise<void> {
-    await this.#turns.take(async () => {
+    await this.#take(async () => {
       const { id, record } = this.state
       if (id === undefined || record === undefined) return
       const { repository, settings } = this.#tools
@@ -109,8 +108,7 @@ export class Visit implements Acts {
 
   options (attributes: Readonly<Record<string, unknown>>): void {
     this.cookie = overrideCookie(this.cookie, attributes)
-    if (attributes['maxAge'] === undefined) return
-    this.state.chooseMaxAge(this.cookie.maxAge)
+    if (attributes['maxAge'] !== undefined) this.state.chooseMaxAge(this.cookie.maxAge)
   }
 
   /**
@@ -133,14 +131,11 @@ export class Visit implements Acts {
 
   /** Whether an act is under way. */
   get isBusy (): boolean { return !this.#turns.isFree }
-
   /** Resolves when no act is under way. */
   async idle (): Promise<void> { await this.#turns.idle() }
 
   /** Whether there are changes that nobody will write and nobody was told of; `inPlace` looks into objects too. */
-  isUnsaved (inPlace: boolean): boolean {
-    return this.#losses.isUnsaved(this.state, this.#now(), inPlace)
-  }
+  isUnsaved (inPlace: boolean): boolean { return this.#losses.isUnsaved(this.state, this.#now(), inPlace) }
 
   get delivery (): Delivery { return this.#isDoomed ? {} : this.state.delivery }
 
@@ -149,6 +144,11 @@ export class Visit implements Acts {
     const { delivery } = this
     this.state.delivery = {}
     return delivery
+  }
+
+  /** What others have made impossible is told to the log too. */
+  async #take<T> (act: (turn: Turn) => Promise<T>): Promise<T> {
+    return await this.#turns.take(async turn => await noteRefusals(this.#log, this.state, act(turn)))
   }
 
   async #updateUnstored (key: string, ask: Ask): Promise<unknown> {
@@ -164,12 +164,12 @@ export class Visit implements Acts {
   }
 
   async #save (): Promise<void> {
-    this.#assertNotSuperseded()
     this.#losses.plan(this.state)
     let content: unknown = UNWRITABLE
     try {
       const plan = this.state.plan(this.#now(), true)
       content = contentOf(plan)
+      this.#assertNotSuperseded()
       await this.#carryOut(plan)
     } catch (error) {
       if (isDefinite(error)) this.#losses.abandon(content)
@@ -185,7 +185,7 @@ export class Visit implements Acts {
 
   async #finish (plan: Plan, content: unknown): Promise<void> {
     try {
-      await this.#carryOut(plan)
+      await noteRefusals(this.#log, this.state, this.#carryOut(plan))
     } catch (error) {
       this.#losses.tell(content)
       if (plan.kind !== 'save' || !(error instanceof errors.Gone)) throw error
@@ -198,7 +198,7 @@ export class Visit implements Acts {
    * replaced, as by a log-in, the token of a new one would overwrite that of its successor.
    */
   #drop (content: unknown, ended?: Ended): void {
-    if (ended !== undefined) tellGone(ended.key, ended.reason)
+    if (ended !== undefined) noteEnd(this.#log, ended)
     this.#losses.tell(content)
     this.#log.warn({ loggableId: this.state.key }, 'Changes were dropped, because their session has ended meanwhile')
   }

@@ -5,6 +5,7 @@ import { errors } from './errors.js'
 import { tellConflict } from './events.js'
 import { assertAlive, gone, goneReason, type Timeouts } from './expiry.js'
 import { NO_SUCCESSOR } from './item.js'
+import { noteCreation, noteDestruction, noteRegeneration, noteRenewal, noteSave } from './journal.js'
 import type { Log } from './report.js'
 import { knownRecord, rebase, type Plan } from './plan.js'
 import { Renewals } from './renewals.js'
@@ -38,10 +39,10 @@ export class Writer {
   async carryOut (state: SessionState, plan: Plan, log: Log): Promise<void> {
     switch (plan.kind) {
       case 'nothing': return
-      case 'create': return this.#deliverNew(state, await this.#creations.create(state, plan, log))
+      case 'create': return await this.#create(state, plan, log)
       case 'save': return await this.#saveListed(state, plan.change, log)
       case 'touch': return await this.#touch(state, plan, log)
-      case 'renew': return this.#renew(state, plan.record)
+      case 'renew': return this.#renew(state, plan.record, log)
       case 'regenerate': return await this.#regenerate(state, plan, log)
       case 'discard': return await this.destroy(state, log)
     }
@@ -63,8 +64,15 @@ export class Writer {
 
   /** `user`: to whom it was bound when it was read. */
   async destroyKey (first: string, log: Log, user?: string): Promise<void> {
-    const bound = await destroyKey(this.#repository, first, user)
-    for (const [key, user] of bound) await this.#users?.unlist(key, user, log)
+    const ends = await destroyKey(this.#repository, first, user)
+    for (const key of ends.keys()) noteDestruction(log, key)
+    for (const [key, user] of ends) await this.#users?.unlist(key, user, log)
+  }
+
+  async #create (state: SessionState, plan: PlanOf<'create'>, log: Log): Promise<void> {
+    const record = await this.#creations.create(state, plan, log)
+    noteCreation(log, record.key)
+    this.#deliverNew(state, record)
   }
 
   /** A session that is bound by this save is listed first, and not any more where it turns out to be dead. */
@@ -77,6 +85,7 @@ export class Writer {
       if (error instanceof errors.Gone) await this.#users?.leave(base.key, user, log)
       throw error
     })
+    noteSave(log, base.key, state.version)
     if (user === undefined) return renewal === undefined ? undefined : await this.#users?.renewed(base, renewal, log)
     const left = base.user === user ? undefined : base.user
     // Another request may be taking it off this list, because it bound it elsewhere before.
@@ -101,11 +110,12 @@ export class Writer {
     throw new errors.Conflict()
   }
 
-  #renew (state: SessionState, record: SessionRecord): void {
+  #renew (state: SessionState, record: SessionRecord, log: Log): void {
     const version = Number(state.version)
     this.#renewals.note(record.key, record.lastSeenAt)
     state.stored(record, { set: new Map(), delete: [] }, version)
     state.deliver({ wrote: { key: record.key, version } })
+    noteRenewal(log, record.key, state.expiresAt, 'cookie')
   }
 
   /** Best effort: nothing fails because a session was not prolonged, save where the application asked for that and nothing else. */
@@ -116,6 +126,7 @@ export class Writer {
     try {
       if (await this.#repository.touch(base.key, renewal, now)) {
         const { lastSeenAt, expiresAt } = renewal
+        noteRenewal(log, base.key, expiresAt, 'table')
         await this.#users?.renewed(base, renewal, log)
         return state.stored({ ...base, lastSeenAt, expiresAt }, { set: new Map(), delete: [] }, state.version)
       }
@@ -140,6 +151,7 @@ export class Writer {
       const record = await this.#creations.create(state, plan, log)
       const inTheWay = await this.#replace(plan, record, state, log)
       if (inTheWay === 'nothing') {
+        noteRegeneration(log, record.key, plan.old.key)
         await this.#users?.moved(record, plan.old, log)
         return this.#deliverNew(state, record)
       }

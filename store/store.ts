@@ -4,7 +4,7 @@ import { SessionManager } from '../lib/manager.js'
 import { createProcessLog } from '../lib/report.js'
 import type { DynamoStoreOptions, StoredSession } from '../types/store.js'
 import { answer, type Callback } from './callbacks.js'
-import { ExpressSessions, type Generate, type HostRequest } from './express.js'
+import { ExpressSessions, type HostRequest } from './express.js'
 import { FormerItems } from './former.js'
 import { HostSessions } from './host-sessions.js'
 import { resolveStoreOptions } from './store-options.js'
@@ -18,7 +18,7 @@ import { resolveStoreOptions } from './store-options.js'
  */
 export class DynamoStore extends EventEmitter {
   /** Given by express-session: makes a new session of its own and puts it on a request. */
-  generate: Generate | undefined
+  generate: ((request: object) => void) | undefined
   readonly #manager: SessionManager
   readonly #sessions: HostSessions
   readonly #underWay = new Set<Promise<unknown>>()

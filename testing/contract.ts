@@ -8,6 +8,7 @@ import { refusing, replacing, saving } from './writing.js'
 
 /** What the contract needs of a test runner: tap's `t` and node:test's context have it. */
 export interface TestContext {
+  /** Runs a test of this name, by itself or after those before. */
   test (title: string, run: () => Promise<void>): unknown
 }
 

@@ -5,6 +5,7 @@ import type { Settings } from '../lib/options.js'
 import { registrationsOn, type Registration } from '../lib/registrations.js'
 import type { Session, SessionValues } from '../types/session.js'
 
+/** As whom a visitor is signed in, and how. */
 export interface SignInOptions {
   /** Which registration of the plugin, as its option `sessionName` says. Default `'session'`. */
   sessionName?: string | undefined
@@ -18,7 +19,9 @@ export interface SignInOptions {
 
 /** A Fastify application, of whatever server, logger and type provider. */
 export interface Application {
+  /** The HTTP server, which all contexts of an application share. */
   readonly server: object
+  /** Resolves when all plugins are loaded. */
   ready (): PromiseLike<unknown>
 }
 
@@ -66,14 +69,18 @@ function registrationOf (app: Application, sessionName: string): Registration {
   const named = present.filter(({ settings }) => settings.sessionName === sessionName)
   const manager: unknown = Reflect.get(app, `${sessionName}s`)
   const found = named.find(registration => registration.manager === manager) ?? named[0]
-  if (found === undefined) throw new errors.BadOption('signIn(app)', absence(sessionName, present))
+  if (found === undefined) throw new errors.BadOption('signIn(app)', absence(sessionName, present, manager))
   if (named.length > 1 && found.manager !== manager) {
     throw new errors.BadOption('signIn(app)', `has several contexts with a "${sessionName}": give the one that is meant, on which the plugin was registered`)
   }
   return found
 }
 
-function absence (sessionName: string, present: readonly Registration[]): string {
+/** A manager that nothing here has noted is one of another copy: that of another version, or of a loader that compiles what is required. */
+function absence (sessionName: string, present: readonly Registration[], manager: unknown): string {
+  if (present.length === 0 && manager !== undefined) {
+    return 'has the sessions of another copy of fastify-dynamodb-session: install one, and import or require the plugin and signIn alike'
+  }
   if (present.length === 0) return 'has no sessions: register fastify-dynamodb-session on it first'
   const names = present.map(({ settings }) => `"${settings.sessionName}"`).join(', ')
   return `has no registration with the sessionName "${sessionName}": give one of ${names}`

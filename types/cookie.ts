@@ -16,7 +16,7 @@ export interface CookieAttributes {
    * out. `'none'` needs `secure: true`.
    */
   sameSite?: 'lax' | 'strict' | 'none' | undefined
-  /** CHIPS: one cookie jar for each top-level site. Default `false`; needs `secure: true`. */
+  /** CHIPS: one cookie jar for each top-level site. Default none; needs `secure: true`. */
   partitioned?: boolean | undefined
   /** Which cookies Chromium evicts first. Default none. */
   priority?: 'low' | 'medium' | 'high' | undefined

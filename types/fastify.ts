@@ -1,34 +1,49 @@
-import type { FastifyBaseLogger, FastifyPluginAsync, FastifyTypeProvider, RawServerBase, RawServerDefault } from 'fastify'
-import type { SessionManager } from '../lib/manager.js'
-import type { DynamoSessionOptions } from './options.js'
-import type { Session } from './session.js'
+import type { SessionManager as DynamoSessionManager } from '../lib/manager.js'
+import type { CookieAttributes } from './cookie.js'
+import type { Session as DynamoSession } from './session.js'
 
+// Names of our own: inside this block the names that any package has put into 'fastify' go before imports, and
+// @fastify/session puts a `Session` there.
 declare module 'fastify' {
   interface FastifyRequest {
     /** The visitor's session. Reading it costs no call: it was read before the handler began. */
-    session: Session
+    session: DynamoSession
   }
 
   interface FastifyInstance {
     /** Sessions by id, outside a request. */
-    sessions: SessionManager
+    sessions: DynamoSessionManager
   }
 
   interface FastifyContextConfig {
     /** `false`: no session is read or written on this route. */
     session?: boolean
   }
-}
 
-// The parameters repeat Fastify's own, as merging demands: only so can the short form be typed beside the options.
-declare module 'fastify/types/register.js' {
-  interface FastifyRegister<
-    T = void,
-    RawServer extends RawServerBase = RawServerDefault,
-    TypeProviderDefault extends FastifyTypeProvider = FastifyTypeProvider,
-    LoggerDefault extends FastifyBaseLogger = FastifyBaseLogger
-  > {
-    /** `app.register(dynamoSession, 'sessions')` is short for `{ table: 'sessions' }`. */
-    (plugin: FastifyPluginAsync<DynamoSessionOptions, RawServer, TypeProviderDefault, LoggerDefault>, table: string): T
+  /**
+   * What @fastify/secure-session, whose types come with @fastify/passport and @fastify/flash, finds when it says what
+   * `request.session` is: ours. Two packages that gave it two types would not compile together.
+   */
+  namespace fastifySecureSession {
+    type Session = DynamoSession
+  }
+
+  /** The same for @fastify/session, with the other names that it looks up there. */
+  namespace fastifySession {
+    type FastifySessionObject = DynamoSession
+
+    interface CookieOptions extends Omit<CookieAttributes, 'secure' | 'sameSite' | 'maxAge'> {
+      secure?: boolean | 'auto'
+      sameSite?: boolean | 'lax' | 'strict' | 'none'
+      expires?: Date
+      /** Milliseconds. */
+      maxAge?: number
+    }
+
+    interface SessionStore {
+      get (sessionId: string, callback: (error: unknown, session?: object | null) => void): void
+      set (sessionId: string, session: object, callback: (error?: unknown) => void): void
+      destroy (sessionId: string, callback: (error?: unknown) => void): void
+    }
   }
 }

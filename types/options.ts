@@ -46,7 +46,12 @@ export interface DynamoSessionOptions {
    */
   client?: DynamoDBClient | DynamoDBClientConfig | Repository | undefined
   /** Name of the partition key attribute, or its name and type (`'S'` or `'B'`). Default `'id'`, of type `'S'`. */
-  partitionKey?: string | { name: string, type?: 'S' | 'B' | undefined } | undefined
+  partitionKey?: string | undefined | {
+    /** Name of the attribute. */
+    name: string
+    /** `'S'` for text, `'B'` for bytes, which are 11 fewer per item. Default `'S'`. */
+    type?: 'S' | 'B' | undefined
+  }
   /** Text before the hash in string keys: two applications can share a table. Default `''`. */
   keyPrefix?: string | undefined
   /** Name of the attribute on which DynamoDB's TTL is enabled. Default `'expires'`. */
@@ -169,7 +174,12 @@ export interface DynamoSessionOptions {
    * With `encryptionKeys`, a key must be given as `{ key, plain: true }`: its value stands unsealed beside the sealed one. Names of
    * attributes that records have (`id`, `data`, `user`, `cookie` …) are refused. At most 20 keys. Default `[]`.
    */
-  indexKeys?: ReadonlyArray<SessionKey | { readonly key: SessionKey, readonly plain: true }> | undefined
+  indexKeys?: undefined | ReadonlyArray<SessionKey | {
+    /** The session key, which is the name of the attribute. */
+    readonly key: SessionKey
+    /** Says that its value may stand in the table unsealed. */
+    readonly plain: true
+  }>
   /**
    * Readers of other stores' sessions, from `fastify-dynamodb-session/import`, asked in this order. A request without a living
    * session of ours that brings a good token of theirs has its session moved here: same data, same remaining lifetime, a new id.

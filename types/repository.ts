@@ -11,8 +11,11 @@ export interface SessionRecord {
   readonly data: ReadonlyMap<string, StoredValue>
   /** 1 at creation, one more with every save. */
   readonly version: number
+  /** When it was created. */
   readonly createdAt: number
+  /** The last renewal. */
   readonly lastSeenAt: number
+  /** When it is dead unless it is renewed. */
   readonly expiresAt: number
   /** Only where the session has its own. */
   readonly idleTimeout?: number | false | undefined
@@ -37,9 +40,13 @@ export interface SessionRecord {
 
 /** New instants of a record, and the timeouts of its own from which they were computed: with others it is refused. */
 export interface Renewal {
+  /** The instant of this renewal, in epoch seconds. */
   readonly lastSeenAt: number
+  /** When the record is dead from then on, in epoch seconds. */
   readonly expiresAt: number
+  /** The record's own idle timeout in seconds, as it was read; undefined where it has none. */
   readonly idleTimeout: number | false | undefined
+  /** The record's own absolute timeout, likewise. */
   readonly absoluteTimeout: number | false | undefined
   /** Whether an earlier expiry than the stored one is meant. Otherwise it is refused. */
   readonly mayShorten: boolean
@@ -47,8 +54,11 @@ export interface Renewal {
 
 /** A session's own settings, as far as they change; `null` removes one. */
 export interface SettingsChange {
+  /** Seconds of inactivity; `false` for none. */
   readonly idleTimeout?: number | false | null
+  /** Seconds of age; `false` for none. */
   readonly absoluteTimeout?: number | false | null
+  /** Seconds for which the browser keeps the cookie. */
   readonly cookieMaxAge?: number | null
   /** The hash of the user to whom it is bound. */
   readonly user?: string | null
@@ -56,9 +66,13 @@ export interface SettingsChange {
 
 /** What a save changes. */
 export interface RecordChange {
+  /** New values, encoded, by session key. */
   readonly set: ReadonlyMap<string, StoredValue>
+  /** The session keys that go. */
   readonly delete: readonly string[]
+  /** What becomes of the session's own settings. */
   readonly settings: SettingsChange
+  /** New instants, where the save renews. */
   readonly renewal: Renewal | undefined
   /** The record on which the change was made. */
   readonly base: SessionRecord
@@ -87,19 +101,36 @@ export interface Replacement {
  * record that stood in the way, if any.
  */
 export type WriteAnswer =
-  | { readonly done: true, readonly version: number, readonly writes?: SessionRecord['writes'] }
-  | { readonly done: false, readonly record: SessionRecord | null }
+  | {
+    /** It is written. */
+    readonly done: true
+    /** That of the record as it is now. */
+    readonly version: number
+    /** The tokens of the writes that are in the record now. */
+    readonly writes?: SessionRecord['writes']
+  }
+  | {
+    /** It is refused, and nothing is written. */
+    readonly done: false
+    /** What stood in the way; null where there is no record. */
+    readonly record: SessionRecord | null
+  }
 
 /** A session in the list of its user. Instants are whole epoch seconds, as they were when the list was last told. */
 export interface UserEntry {
+  /** When the session was created. */
   readonly createdAt: number
+  /** Its last renewal. */
   readonly lastSeenAt: number
+  /** When it is dead unless it is renewed. */
   readonly expiresAt: number
+  /** What `bind()` was told to call it, encoded. */
   readonly label?: StoredValue | undefined
 }
 
 /** The sessions of one user, by their keys. */
 export interface UserRecord {
+  /** Those that may be alive. */
   readonly sessions: ReadonlyMap<string, UserEntry>
   /** Those that are being ended. They stay here until nothing of them can be alive. */
   readonly revoking: ReadonlyMap<string, UserEntry>
@@ -112,7 +143,10 @@ export interface UserChange {
   /** The keys of sessions that have ended. */
   readonly remove: readonly string[]
   /** New instants of a listed session. */
-  readonly renew?: { readonly key: string, readonly createdAt: number, readonly lastSeenAt: number, readonly expiresAt: number } | undefined
+  readonly renew?: undefined | Omit<UserEntry, 'label'> & {
+    /** Its key. */
+    readonly key: string
+  }
 }
 
 /** The lists of users' sessions. A user is named by a hash of 43 characters. Every write is conditional, and may be repeated. */

@@ -32,11 +32,13 @@ export interface BindOptions {
 export interface ListedSession {
   /** For `revoke()`. */
   readonly loggableId: string
+  /** When it began. */
   readonly createdAt: number
   /** The last renewal, or an earlier one where telling the list of it failed. */
   readonly lastSeenAt: number
   /** When it is dead unless renewed. */
   readonly expiresAt: number
+  /** What `bind()` was told to call it. */
   readonly label: string | undefined
   /** Whether it is the session that was given as `current`. */
   readonly current: boolean
@@ -56,7 +58,8 @@ export interface SessionMembers {
   get<Key extends SessionKey> (key: Key): SessionValue<Key> | undefined
   /**
    * Puts a value under a key; `undefined` deletes the key. An equal value is no change. On a blank session the first
-   * value makes a session, save that an empty object or array alone makes none.
+   * value makes a session, save that an empty object or array alone makes none. Under the key `flash`, where @fastify/flash
+   * puts an empty object with every page that finds no messages, it is no change of a stored session either.
    *
    * @throws `FST_DYNAMODB_SESSION_UNSUPPORTED_VALUE` where the format cannot carry the value (for `'json'`: functions,
    * symbols, cycles, bigints, NaN, Date, Map, Set, bytes and class instances), and
@@ -183,16 +186,23 @@ export interface SessionMembers {
    * session, `undefined` returns to the registration's.
    */
   get idleTimeout (): number | false
+  /** Stored with the session; `undefined` returns to the registration's. */
   set idleTimeout (seconds: number | false | undefined)
   /** Seconds of age after which this session is dead, however active; otherwise as `idleTimeout`. */
   get absoluteTimeout (): number | false
+  /** Stored with the session; `undefined` returns to the registration's. */
   set absoluteTimeout (seconds: number | false | undefined)
 
   /**
    * `loggableId` and the names of the keys. Log a session inside an object, `log.info({ session })`, where pino calls this
    * method: `log.info(session)` would write its properties, which are the values. For values, use `data()`.
    */
-  toJSON (): { loggableId: string | undefined, keys: string[] }
+  toJSON (): {
+    /** The hash of the id, undefined while the session is blank. */
+    loggableId: string | undefined
+    /** The names of the session keys. */
+    keys: string[]
+  }
 }
 
 /**

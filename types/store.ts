@@ -31,7 +31,12 @@ export interface DynamoStoreOptions extends Pick<DynamoSessionOptions, Shared> {
    * Session keys that are also written as attributes of the item, for a secondary index of your own: as the plugin's option of that
    * name, for keys of the host's sessions. connect-dynamodb has them as `specialKeys`. No call of its own. Default `[]`.
    */
-  indexKeys?: ReadonlyArray<string | { readonly key: string, readonly plain: true }> | undefined
+  indexKeys?: undefined | ReadonlyArray<string | {
+    /** The session key, which is the name of the attribute. */
+    readonly key: string
+    /** Says that its value may stand in the table unsealed. */
+    readonly plain: true
+  }>
   /** What `createTable()` asks for beside the key: parts of a `CreateTableCommandInput`. Default on demand. */
   createTable?: Exclude<DynamoSessionOptions['createTable'], boolean>
   /**
@@ -54,6 +59,7 @@ export interface StoredCookie {
 
 /** A session as `get()` gives it: its data, and its cookie. */
 export interface StoredSession {
+  /** Its cookie, which decides when it ends. */
   cookie: StoredCookie
   [key: string]: unknown
 }

@@ -225,9 +225,14 @@ t.test('a session that could not be read seems blank, and refuses whatever may c
   t.same([id, token, isNew, isChanged, version, expiresAt, idleTimeout], [undefined, undefined, true, false, undefined, undefined, 7200])
   t.same([session.get('userId'), session.has('userId'), session.keys(), session.data(), session.cart], [undefined, false, [], {}, undefined])
   session.touch()
+  session.set('flash', {})
+  t.equal(session.has('flash'), false, 'that there are no messages is no change')
   const refusal = { code: 'FST_DYNAMODB_SESSION_UNAVAILABLE', statusCode: 503, cause }
   const changing: Record<string, () => unknown> = {
     set: () => { session.set('count', 1) },
+    'set of a message': () => { session.set('flash', { info: ['saved'] }) },
+    'set of another empty object': () => { session.set('any:list', {}) },
+    'set of an empty list': () => { session.set('flash', [] as never) },
     'set to undefined': () => { session.set('count', undefined) },
     delete: () => session.delete('count'),
     take: () => session.take('count'),

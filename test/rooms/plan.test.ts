@@ -163,3 +163,14 @@ t.test('what is kept of a sealed record is taken anew, save what this request ha
   takeAnew(values, true, before, present, sealed)
   t.same([...values.copy()].sort(), [['a', 2], ['added', 9], ['list', [1]], ['mine', 7]])
 })
+
+t.test('that there were no messages does not stand in the way of those that have come since', async t => {
+  const messages = { info: ['saved'] }
+  const [none, some] = [seal({ data: new Map() }), seal({ data: new Map([['flash', text(messages)]]) })]
+  for (const [before, present, expected] of [[none, some, messages], [some, some, {}], [some, none, {}], [none, none, {}]] as const) {
+    const values = new Values(Form.of(before, sealed), before.data).moved(Form.unstored(sealed), true)
+    values.set('flash', {})
+    takeAnew(values, true, before, present, sealed)
+    t.same(values.get('flash'), expected)
+  }
+})

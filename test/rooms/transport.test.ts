@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { resolveOptions } from '../../lib/options.js'
 import { hash } from '../../lib/token.js'
-import { Transport } from '../../lib/transport.js'
+import { hasLeft, Transport } from '../../lib/transport.js'
 import { LogLines } from '../support/app.js'
 import { setCookies } from '../support/visitor.js'
 
@@ -232,6 +232,19 @@ t.test('a Secure cookie over plain HTTP is sent all the same, and warned of once
   for (let visits = 0; visits < 3; visits++) t.match(setCookies(await app.inject('/')), [/; Secure/])
   t.equal(log.warnings().length, 1)
   t.match(log.warnings()[0], /Secure session cookie.*plain HTTP.*trustProxy/)
+})
+
+t.test('a client that has left is known by its connection, over HTTP/2 by its stream, and of its protocol nothing is said', async t => {
+  for (const [raw, left] of [[{ destroyed: false }, false], [{ destroyed: true }, true], [{ stream: { destroyed: false } }, false], [{ stream: { destroyed: true } }, true]] as const) {
+    const { transport, cookie } = setUp()
+    t.equal(hasLeft({ raw } as unknown as FastifyReply), left)
+    const { app, log } = answering(t, (request, reply) => {
+      const gone = Object.create(reply, { raw: { value: raw } }) as FastifyReply
+      transport.sendToken(request, gone, 'cookie', cookie, 'token', undefined)
+    })
+    await app.inject('/')
+    t.equal(log.warnings().filter(text => text.includes('plain HTTP')).length, left ? 0 : 1)
+  }
 })
 
 t.test('with secure "auto" the cookie follows the protocol of the request, and nothing is warned of', async t => {

@@ -291,6 +291,39 @@ t.test('empty objects and arrays are no substance, and anything else is', async 
   t.equal(dates.hasSubstance(), true, 'an instance of a class, which a codec may carry')
 })
 
+t.test('no messages where there are none is no change, and one wherever it says something', async t => {
+  const look = (values: Values): string[] => {
+    values.set('flash', {}, true)
+    return [...values.changes().set.keys()]
+  }
+  t.same(look(open({ a: 1 })), [])
+  t.same(look(open({ flash: { info: ['saved'] } })), ['flash'], 'they were shown')
+  t.same(look(open({ flash: {} })), [])
+  const beside = open({ a: 1 })
+  beside.set('b', 2)
+  t.same(look(beside), ['b'], 'nor beside a change')
+  t.same([...beside.all().keys()], ['a', 'b', 'flash'], 'a new record takes what there is')
+  const other = open()
+  other.set('none', {})
+  t.same([...other.changes().set.keys()], ['none'], 'under another key it is as good as any value')
+  const doubted = open()
+  doubted.doubt(['flash'])
+  t.same(look(doubted), ['flash'], 'what is stored is not known')
+  const unsure = open()
+  unsure.unsure('flash')
+  t.same(look(unsure), ['flash'])
+  const filled = open({ a: 1 })
+  look(filled)
+  ;(filled.get('flash') as Record<string, unknown>)['info'] = ['saved']
+  t.same([...filled.changes().set.keys()], ['flash'], 'filled in place')
+  const tried = open({ a: 1 })
+  look(tried)
+  t.equal(tried.pending('flash'), undefined, 'an update goes by what is stored')
+  tried.unsure('flash')
+  t.same([...tried.changes().set.keys()], [], 'and where its outcome is not known, nothing is written over it')
+  t.same(tried.copy().get('flash'), {}, 'the application sees what it has put there')
+})
+
 t.test('after a write there is nothing left to write, and values in hand stay in hand', async t => {
   const values = open({ a: 1, cart: ['apple'], gone: 1 })
   const held = cart(values)

@@ -227,9 +227,9 @@ onOneEngine(t, async (t, engine) => {
     t.same(proxy.take(), ['GetItem'])
     const ours = store({ formerPrefixes: PREFIXES })
     t.equal(await ours.get('an unknown id'), null)
-    t.same(proxy.takeCalls().map(({ input }) => input['Key']?.id?.S), [
-      hash('an unknown id'), 'sess:an unknown id', 'session#an unknown id', hash('an unknown id')
-    ])
+    // Those of the other stores are read side by side, and arrive as they come.
+    const [first, one, other, last] = proxy.takeCalls().map(({ input }) => input['Key']?.id?.S)
+    t.same([first, ...[one, other].sort(), last], [hash('an unknown id'), 'sess:an unknown id', 'session#an unknown id', hash('an unknown id')])
     t.equal(await ours.get('x'.repeat(2043)), null)
     t.same(proxy.take(), ['GetItem', 'GetItem', 'GetItem'])
     await ours.destroy('x'.repeat(2049))

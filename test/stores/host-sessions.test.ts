@@ -54,6 +54,8 @@ onOneEngine(t, async (t, engine) => {
     await ours.set('sid', { ...BROWSER_SESSION, a: 2 })
     t.same(proxy.take(), ['PutItem', 'GetItem', 'GetItem', 'UpdateItem'], 'the first of the reads is for a create whose answer was lost')
     t.same(dataOf(await ours.get('sid')), { a: 2 })
+    await ours.set('sid', { ...BROWSER_SESSION, a: 2, flash: {} })
+    t.same(dataOf(await ours.get('sid')), { a: 2, flash: {} }, 'what the host gives is what it gets')
   })
 
   await t.test('for such a host, a touch reads first, and does nothing for what is not there or has expired', async t => {
