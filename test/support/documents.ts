@@ -1,9 +1,14 @@
-import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+/** The documents in a folder, by their paths from the root. */
+export function documentsIn (folder: string, recursive = false): string[] {
+  const found = readdirSync(join(root, folder), { recursive, encoding: 'utf8' })
+  return found.filter(name => name.endsWith('.md')).map(name => posix.join(folder, name)).sort()
+}
 
 export function read (path: string): string {
   return readFileSync(join(root, path), 'utf8')
@@ -33,6 +38,7 @@ export const EXAMPLES_CONFIG = JSON.stringify({
   compilerOptions: {
     paths: {
       'fastify-dynamodb-session': ['../../index.ts'],
+      'fastify-dynamodb-session/bare': ['../../lib/plugin.ts'],
       'fastify-dynamodb-session/import': ['../../import/index.ts'],
       'fastify-dynamodb-session/store': ['../../store/index.ts'],
       'fastify-dynamodb-session/testing': ['../../testing/index.ts']
@@ -40,14 +46,3 @@ export const EXAMPLES_CONFIG = JSON.stringify({
   },
   include: ['*.ts']
 })
-
-/** What the compiler says of the files in a folder. What they import is checked elsewhere. */
-export function complaintsAbout (folder: string): string[] {
-  const config = ts.getParsedCommandLineOfConfigFile(join(folder, 'tsconfig.json'), { noEmit: true }, {
-    ...ts.sys, onUnRecoverableConfigFileDiagnostic ({ messageText }) { throw new Error(ts.flattenDiagnosticMessageText(messageText, ' ')) }
-  })
-  const program = ts.createProgram(config?.fileNames ?? [], config?.options ?? {})
-  const own = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(folder))
-  const found = [...program.getGlobalDiagnostics(), ...own.flatMap(file => [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)])]
-  return found.map(({ file, messageText }) => `${file?.fileName.slice(folder.length)}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`)
-}

@@ -108,7 +108,7 @@ const WATCH = 'process=$1; file=$2; shift 2; "$@" & program=$!; while kill -0 $p
  * A port that is free now and that no other test is given: below those that the system hands out for port 0, of which a proxy
  * in another process might get this one before the engine has it.
  */
-async function freePort (): Promise<number> {
+export async function freePort (): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000)
     const server = createServer()

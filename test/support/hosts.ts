@@ -11,7 +11,7 @@ import { load } from '../../bench/applications/stores.js'
 import { DynamoStore, type DynamoStoreOptions } from '../../store/index.js'
 import { clientConfig, createTable, type Engine } from './engines.js'
 import { closeServer } from './listening.js'
-import { FaultProxy, type Gate } from './proxy.js'
+import { FaultProxy } from './proxy.js'
 
 export const SECRET = 'a secret of more than thirty-two characters, which both hosts share'
 
@@ -172,6 +172,15 @@ export class Browser {
     return value === undefined ? undefined : /^s:(.*)\.[^.]*$/.exec(decodeURIComponent(value))?.[1]
   }
 
+  cookieHeader (): string {
+    return this.#jar.getCookieStringSync(ORIGIN)
+  }
+
+  /** What another browser has, so that both go on from there. */
+  takeCookies (other: Browser): void {
+    for (const cookie of other.#jar.getCookiesSync(ORIGIN)) this.#jar.setCookieSync(cookie, ORIGIN)
+  }
+
   plant (value: string): void {
     this.#jar.setCookieSync(`${COOKIE_NAME}=${encodeURIComponent(value)}; Path=/`, ORIGIN)
   }
@@ -188,8 +197,10 @@ export class Browser {
 
 const ORIGIN = 'http://127.0.0.1'
 
+interface Holding { readonly reached: Promise<unknown>, release (): void }
+
 /** Begins a request, acts while a gate holds what it sends, and lets it go on to its answer. */
-export async function meanwhile (gate: Gate, begin: () => Promise<Reply>, act: () => Promise<unknown>): Promise<Reply> {
+export async function meanwhile (gate: Holding, begin: () => Promise<Reply>, act: () => Promise<unknown>): Promise<Reply> {
   const slow = begin()
   await gate.reached
   await act()

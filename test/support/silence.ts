@@ -65,9 +65,12 @@ Tokens.prototype.makeId = function (): string {
   return id
 }
 
+/** Cookies of @fastify/oauth2, whose value travels to the provider in a URL as well, as RFC 6749 has it. */
+const STATE = '__Host-oauth2-'
+
 /** The ids in the tokens of an answer. A companion is too short to be one. */
 function noteTokens (answer: LightMyRequestResponse, header: string | undefined): void {
-  const cookies = [answer.headers['set-cookie'] ?? []].flat().map(text => text.slice(text.indexOf('=') + 1, text.indexOf(';')))
+  const cookies = [answer.headers['set-cookie'] ?? []].flat().filter(text => !text.startsWith(STATE)).map(text => text.slice(text.indexOf('=') + 1, text.indexOf(';')))
   const tokens = header === undefined ? cookies : [...cookies, String(answer.headers[header.toLowerCase()] ?? '')]
   for (const token of tokens) noteId(decodeURIComponent(token).split('.')[0] ?? '')
 }
@@ -114,7 +117,7 @@ export function hearChannels (): void {
     const listeners = STEPS.map(step => [step, (message: unknown) => { noteError(`${name}:${step}`, message) }])
     tracingChannel(name).subscribe(Object.fromEntries(listeners) as Parameters<ReturnType<typeof tracingChannel>['subscribe']>[0])
   }
-  for (const name of ['gone', 'conflict']) {
+  for (const name of ['open', 'gone', 'conflict']) {
     subscribe(`fastify-dynamodb-session:${name}`, message => { notePrinted(name, inspect(message, { depth: Infinity })) })
   }
   process.on('warning', warning => { noteError('warning', warning) })

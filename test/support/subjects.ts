@@ -22,7 +22,7 @@ type Operation = 'read' | 'write' | 'delete'
 type Choice = Operation | 'change' | 'any'
 
 /** A call that stops before it takes effect. */
-interface Hold {
+export interface Hold {
   readonly reached: Promise<void>
   release (): void
 }
@@ -30,7 +30,7 @@ interface Hold {
 interface Rule { readonly choice: Choice, times: number, isMet: boolean, readonly meet: () => Promise<void> }
 
 /** What goes between a plugin and its storage: counted, held at gates, and made to fail. */
-class Traffic {
+export class Traffic {
   #counts: Record<Operation, number> = { read: 0, write: 0, delete: 0 }
   readonly #rules: Rule[] = []
   readonly #failure: () => Error

@@ -2,7 +2,7 @@
 // tap's own compiler takes seconds for each file. What was compiled once is kept for the other processes, of which there is one
 // for each test file.
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { isMainThread } from 'node:worker_threads'
 import { register } from 'node:module'
@@ -13,10 +13,17 @@ const KEPT = new URL('../../.tap/transpiled/', import.meta.url)
 
 if (isMainThread) register(import.meta.url)
 
+/** What an application imports, by the names of tsconfig.json. */
+const ENTRIES = Object.entries(JSON.parse(readFileSync(new URL('../../tsconfig.json', import.meta.url), 'utf8')).compilerOptions.paths)
+const OURS = new Map(ENTRIES.map(([name, [file]]) => [name, new URL(`../../${file}`, import.meta.url).href]))
+
 /** A hook of Node's module loader: TypeScript names its modules by what they will be. */
 export async function resolve (specifier, context, next) {
-  if (specifier.startsWith('.') && specifier.endsWith('.js') && context.parentURL?.endsWith('.ts')) {
-    const url = new URL(`${specifier.slice(0, -2)}ts`, context.parentURL)
+  const ours = OURS.get(specifier)
+  if (ours !== undefined) return { url: ours, format: 'module', shortCircuit: true }
+  if (/^\..*\.[jt]s(\?|$)/.test(specifier) && context.parentURL?.endsWith('.ts')) {
+    const url = new URL(specifier, context.parentURL)
+    url.pathname = url.pathname.replace(/\.js$/, '.ts')
     if (existsSync(url)) return { url: url.href, format: 'module', shortCircuit: true }
   }
   return await next(specifier, context)
@@ -24,7 +31,7 @@ export async function resolve (specifier, context, next) {
 
 /** The other. */
 export async function load (url, context, next) {
-  if (!url.startsWith('file:') || !url.endsWith('.ts')) return await next(url, context)
+  if (!/^file:[^?]*\.ts(\?|$)/.test(url)) return await next(url, context)
   const file = fileURLToPath(url)
   const { source, kept } = await place(file)
   const code = await readFile(kept, 'utf8').catch(async () => await transpile(file, source, kept))

@@ -3,11 +3,16 @@ import { Cookie, CookieJar } from 'tough-cookie'
 
 const ORIGIN = 'https://shop.example'
 
+/** Which cookies go with a request, by the SameSite that lets them. */
+const SAME_SITE = { 'same site': 'strict', 'navigation from another site': 'lax', 'another site': 'none' } as const
+
 /** A browser: keeps cookies as RFC 6265bis says, prefixes included, by the clock of the test. */
 export class Visitor {
   readonly #app: FastifyInstance
   readonly #now: () => number
   readonly #jar = new CookieJar(undefined, { prefixSecurity: 'strict' })
+  /** Where requests come from: this site, a link or redirect of another site, or anything else on another site. */
+  from: 'same site' | 'navigation from another site' | 'another site' = 'same site'
 
   constructor (app: FastifyInstance, now: () => number = Date.now) {
     this.#app = app
@@ -64,7 +69,7 @@ export class Visitor {
   }
 
   #alive () {
-    return this.#jar.getCookiesSync(ORIGIN, { expire: false }).filter(cookie => Number(cookie.expiryTime()) > this.#now())
+    return this.#jar.getCookiesSync(ORIGIN, { expire: false, sameSiteContext: SAME_SITE[this.from] }).filter(cookie => Number(cookie.expiryTime()) > this.#now())
   }
 }
 
