@@ -1,35 +1,74 @@
 import type { Session } from '../index.js'
+import { findProduct, type Product } from './products.js'
 
-export interface CartItem { name: string, quantity: number }
+export interface CartLine { product: string, quantity: number, engraving: string }
+
+export interface Cart { lines: CartLine[], wrapped: boolean }
 
 declare module '../index.js' {
   interface SessionData {
     name: string
-    count: number
-    items: CartItem[]
+    basket: Cart
   }
 }
 
-const MOST_ITEMS = 20
-const MOST_OF_ONE = 99
+export const MOST_OF_ONE = 999
 
-/** Puts an item into the cart. False where the cart is full. */
-export function addItem (session: Session, name: string, quantity: number): boolean {
-  const items = session.items ??= []
-  const known = items.find(item => item.name === name)
-  if (known === undefined && items.length >= MOST_ITEMS) return false
-  // Changed in place, without another `set`: the session compares at the end of the request.
-  if (known === undefined) items.push({ name, quantity })
-  else known.quantity = Math.min(MOST_OF_ONE, known.quantity + quantity)
-  return true
+/**
+ * Changes the cart by what is stored, whatever other tabs do meanwhile: with `get` and `set`, the later of two requests
+ * would write its own cart over that of the other. Resolves with the cart as it is then.
+ */
+export async function changeCart (session: Session, change: (cart: Cart) => void): Promise<Cart> {
+  let changed: Cart = { lines: [], wrapped: false }
+  await session.update('basket', (cart = { lines: [], wrapped: false }) => {
+    change(cart)
+    changed = cart
+    return cart
+  })
+  return changed
 }
 
-/** Changes how many of an item there are; with none left, it goes. */
-export function changeItem (session: Session, name: string, by: number): void {
-  const items = session.get('items') ?? []
-  const index = items.findIndex(item => item.name === name)
-  const item = items[index]
-  if (item === undefined) return
-  item.quantity = Math.min(MOST_OF_ONE, item.quantity + by)
-  if (item.quantity < 1) items.splice(index, 1)
+export function addProduct (cart: Cart, product: string): void {
+  const line = cart.lines.find(line => line.product === product)
+  if (line === undefined) cart.lines.push({ product, quantity: 1, engraving: '' })
+  else line.quantity = Math.min(MOST_OF_ONE, line.quantity + 1)
+}
+
+export function takeProduct (cart: Cart, product: string): void {
+  const line = cart.lines.find(line => line.product === product)
+  if (line === undefined) return
+  line.quantity -= 1
+  cart.lines = cart.lines.filter(({ quantity }) => quantity > 0)
+}
+
+export function engrave (cart: Cart, product: string, engraving: string): void {
+  const line = cart.lines.find(line => line.product === product)
+  if (line !== undefined) line.engraving = engraving
+}
+
+/** A line as a page shows it. */
+export interface ShownLine extends Product { readonly quantity: number, readonly engraving: string, readonly sum: number }
+
+export interface ShownCart {
+  readonly lines: readonly ShownLine[]
+  readonly wrapped: boolean
+  readonly count: number
+  readonly total: number
+}
+
+export function shownCart (cart: Cart | undefined): ShownCart {
+  const lines = (cart?.lines ?? []).flatMap(({ product: id, quantity, engraving }) => {
+    const product = findProduct(id)
+    return product === undefined ? [] : [{ ...product, quantity, engraving, sum: product.price * quantity }]
+  })
+  return {
+    lines,
+    wrapped: cart?.wrapped === true,
+    count: lines.reduce((sum, { quantity }) => sum + quantity, 0),
+    total: lines.reduce((total, { sum }) => total + sum, 0)
+  }
+}
+
+export function countOf (cart: Cart | undefined, product: string): number {
+  return cart?.lines.find(line => line.product === product)?.quantity ?? 0
 }
