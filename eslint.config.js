@@ -1,7 +1,7 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'test-output/**', 'node_modules/**'] }),
+  ...neostandard({ ts: true, ignores: ['dist/**', 'reference/**', '.tap/**', 'test-output/**', 'node_modules/**'] }),
   {
     files: ['index.ts', 'lib/**/*.ts', 'types/**/*.ts', 'import/**/*.ts', 'store/**/*.ts', 'testing/**/*.ts', 'cli/**/*.ts', 'demo/**/*.ts', 'bench/**/*.ts'],
     rules: {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DynamoDBClient, PutItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
+import { BatchWriteItemCommand, DynamoDBClient, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb'
 import t, { type Test } from 'tap'
 import { kindOf } from '../cli/keys.js'
 import { Progress } from '../cli/progress.js'
@@ -15,13 +15,16 @@ import { FaultProxy, faults } from './support/proxy.js'
 const now = (): number => Math.floor(Date.now() / 1000)
 const PAST = -3600
 const AHEAD = 3600
+/** DynamoDB takes no more. */
+const MOST_OF_A_BATCH = 25
 
 /** Puts items by their keys and seconds from now at which they expire; undefined for none. */
 async function fill (engine: Engine, TableName: string, items: Readonly<Record<string, number | undefined>>, toKey = (key: string): AttributeValue => ({ S: key })): Promise<void> {
   const client = new DynamoDBClient(clientConfig(engine.endpoint))
-  await Promise.all(Object.entries(items).map(async ([key, ahead]) => await client.send(new PutItemCommand({
-    TableName, Item: { id: toKey(key), ...ahead !== undefined && { expires: { N: String(now() + ahead) } } }
-  }))))
+  const puts = Object.entries(items).map(([key, ahead]) => ({
+    PutRequest: { Item: { id: toKey(key), ...ahead !== undefined && { expires: { N: String(now() + ahead) } } } }
+  }))
+  for (; puts.length > 0;) await client.send(new BatchWriteItemCommand({ RequestItems: { [TableName]: puts.splice(0, MOST_OF_A_BATCH) } }))
   client.destroy()
 }
 

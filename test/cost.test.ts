@@ -294,7 +294,9 @@ async function importExample (t: Test): Promise<Example> {
   const file = join(folder, 'meter.ts')
   mkdirSync(folder, { recursive: true })
   t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
-  writeFileSync(file, blocksIn(page, 'ts').find(code => code.includes('export const spent')) ?? '')
+  const code = blocksIn(page, 'ts').find(code => code.includes('export const spent')) ?? ''
+  // The package's name leads to what is built, which a fresh clone has not.
+  writeFileSync(file, code.replace("from 'fastify-dynamodb-session'", "from '../../index.js'"))
   return await import(pathToFileURL(file).href) as Example
 }
 

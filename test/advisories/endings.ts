@@ -9,7 +9,7 @@ import type { CallReport } from '../../lib/events.js'
 import { hash } from '../../lib/token.js'
 import { memoryRepository } from '../../testing/index.js'
 import { addRoutes, Clock, setStage, type Stage } from '../support/app.js'
-import { NOT_COVERED } from '../support/children.js'
+import { COMPILED, NOT_COVERED } from '../support/children.js'
 import { clientConfig, createTable, type Engine } from '../support/engines.js'
 import { faults, type Action } from '../support/proxy.js'
 import { setCookieNames, setCookies } from '../support/visitor.js'
@@ -103,7 +103,7 @@ async function holdAndLogOut (t: Test, stage: Stage, { url, held, payload, statu
 
 /** Runs examples/login.ts on an engine until the test ends, and gives its address. */
 async function runLoginExample (t: Test, engine: Engine): Promise<string> {
-  const program = spawn(process.execPath, ['--import', 'tsx', 'examples/login.ts'], {
+  const program = spawn(process.execPath, [...COMPILED, 'examples/login.ts'], {
     cwd: root, env: { ...process.env, ...NOT_COVERED, DYNAMODB_ENDPOINT: engine.endpoint, PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(async () => {

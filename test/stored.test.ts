@@ -1,0 +1,3 @@
+import { runFolder } from './support/folder.js'
+
+await runFolder('stored')
