@@ -3,7 +3,8 @@ import { Stop } from './stop.js'
 /** A time limit that all calls of one operation share. */
 export class Deadline {
   readonly #seconds: number
-  readonly #end: number
+  /** By the clock of `performance`; 0 as soon as a call has come to it. */
+  #end: number
 
   constructor (seconds: number) {
     this.#seconds = seconds
@@ -20,8 +21,7 @@ export class Deadline {
   run<T> (call: (stop: Stop) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const left = this.#end - performance.now()
-      // A timer may ring almost a millisecond early, and no answer comes in less.
-      if (left < 1) throw this.#error()
+      if (left <= 0) throw this.#error()
       const stop = new Stop()
       // What is called may belong to the application, and give anything.
       const answer = Promise.resolve(call(stop))
@@ -30,6 +30,8 @@ export class Deadline {
         // Where the process itself was busy until now, the answer may be there, and nobody has looked at it yet.
         look = setImmediate(() => {
           const error = this.#error()
+          // A timer may ring almost a millisecond early.
+          this.#end = 0
           reject(error)
           stop.stop(error)
         })
