@@ -1,5 +1,5 @@
-import { accessSync, constants } from 'node:fs'
 import { chromium, type Browser } from 'playwright-core'
+import { findProgram, unlessMissing, type Environment } from './installed.js'
 
 /** Where Debian puts it. */
 const USUAL_PATH = '/usr/bin/chromium'
@@ -10,23 +10,13 @@ const QUIET = [
   '--disable-sync'
 ]
 
-type Environment = Readonly<Record<string, string | undefined>>
-
-/** The path of the browser, or undefined where there is none, which a build server must not pass over. */
+/** The path of the browser, or undefined where there is none. */
 export function findChromium (environment: Environment = process.env, usualPath = USUAL_PATH): string | undefined {
-  const path = environment['CHROMIUM_PATH'] ?? usualPath
-  try {
-    accessSync(path, constants.X_OK)
-    return path
-  } catch {
-    if (environment['CI'] === 'true') throw new Error(`${path} is missing: apt-get install -y chromium, or name a browser in CHROMIUM_PATH`)
-    return undefined
-  }
+  return findProgram(environment['CHROMIUM_PATH'] ?? usualPath, 'apt-get install -y chromium, or name a browser in CHROMIUM_PATH', environment)
 }
 
-/** What to hand to a test that needs the browser. */
-export function unlessChromium (path: string | undefined): { readonly skip: string | false } {
-  return { skip: path === undefined && 'CHROMIUM IS MISSING: NOT CLICKED THROUGH IN A BROWSER (apt-get install -y chromium)' }
+export function unlessChromium (path: string | undefined): ReturnType<typeof unlessMissing> {
+  return unlessMissing(path, 'CHROMIUM IS MISSING: NOT CLICKED THROUGH IN A BROWSER (apt-get install -y chromium)')
 }
 
 /** A browser with a profile of its own, which goes when it is closed. */

@@ -1,30 +1,24 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { makeCertificate } from './certificate.js'
 import { freePort } from './engines.js'
+import { findProgram, unlessMissing, type Environment } from './installed.js'
 
 /** Where Debian puts it, which is not on every user's path. */
 const USUAL_PATH = '/usr/sbin/nginx'
 
-/** The path of nginx, or undefined where there is none, which a build server must not pass over. */
-export function findNginx (environment: Readonly<Record<string, string | undefined>> = process.env, usualPath = USUAL_PATH): string | undefined {
-  try {
-    accessSync(usualPath, constants.X_OK)
-    return usualPath
-  } catch {
-    if (environment['CI'] === 'true') throw new Error(`${usualPath} is missing: apt-get install -y nginx-light`)
-    return undefined
-  }
+/** The path of nginx, or undefined where there is none. */
+export function findNginx (environment: Environment = process.env, usualPath = USUAL_PATH): string | undefined {
+  return findProgram(usualPath, 'apt-get install -y nginx-light', environment)
 }
 
-/** What to hand to a test that needs it. */
-export function unlessNginx (path: string | undefined): { readonly skip: string | false } {
-  return { skip: path === undefined && 'NGINX IS MISSING: NOT TESTED BEHIND A PROXY (apt-get install -y nginx-light)' }
+export function unlessNginx (path: string | undefined): ReturnType<typeof unlessMissing> {
+  return unlessMissing(path, 'NGINX IS MISSING: NOT TESTED BEHIND A PROXY (apt-get install -y nginx-light)')
 }
 
 /** What a proxy that ends TLS tells of its visitor, in place of whatever that says itself. */
